@@ -1,0 +1,50 @@
+"""Every error that the library raises on purpose. The command line prints them as one line."""
+
+
+class JaxdiffError(Exception):
+    """Base of all errors of this library."""
+
+
+class ConfigError(JaxdiffError, ValueError):
+    """A configuration value is impossible or not supported; the message names it."""
+
+
+class InputError(JaxdiffError, ValueError):
+    """A query, a tool list or an option given by the user cannot be used; the message names value and place."""
+
+
+class SchemaError(InputError):
+    """A tool's parameters are not a JSON Schema object that can be read. `pointer` is where (RFC 6901)."""
+
+    def __init__(self, message: str, pointer: str = ""):
+        super().__init__(f"{message} (at {pointer or '/'})")
+        self.pointer = pointer
+
+
+class UnsupportedSchema(SchemaError):
+    """The schema is valid but uses `keyword`, which the scaffold cannot guarantee."""
+
+    def __init__(self, keyword: str, pointer: str, detail: str = ""):
+        super().__init__(f"unsupported schema keyword {keyword!r}" + (f": {detail}" if detail else ""), pointer)
+        self.keyword = keyword
+
+
+class FillError(JaxdiffError, ValueError):
+    """A required value could not be made valid. Names the field and the text that was read for it."""
+
+    def __init__(self, field: str, text: str, reason: str):
+        super().__init__(f"cannot fill {field!r} from {text!r}: {reason}")
+        self.field = field
+        self.text = text
+
+
+class WeightsError(JaxdiffError):
+    """Weights are missing, damaged, incomplete or of another architecture."""
+
+
+class DownloadError(WeightsError):
+    """Weights could not be fetched."""
+
+
+class HeadMismatch(WeightsError):
+    """A head was trained for another base than the one that is loaded."""
