@@ -1,0 +1,89 @@
+"""Reading tool lists: OpenAI-style function definitions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxdiff.errors import InputError
+from jaxdiff.schema.fields import Field, fields_of
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One function that can be called.
+
+    parameters: its JSON Schema as given ({} where none is).
+    fields: the properties in schema order.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, Any] = field(hash=False)
+    fields: tuple[Field, ...]
+
+
+def parse_tools(data: Any, where: str = "tools") -> tuple[Tool, ...]:
+    """Tools from parsed JSON: a list of {"type": "function", "function": {...}} or of the bare inner objects.
+
+    Raises InputError for a wrong layout, SchemaError and UnsupportedSchema for parameters that cannot be used.
+    """
+    if not isinstance(data, list):
+        raise InputError(f"{where} must be a JSON list of function definitions, not {type(data).__name__}")
+    if not data:
+        raise InputError(f"{where} is an empty list; at least one tool is needed")
+    tools: list[Tool] = []
+    index_of: dict[str, int] = {}
+    for index, entry in enumerate(data):
+        tool = _parse_tool(entry, f"{where}[{index}]")
+        if tool.name in index_of:
+            raise InputError(f"{where}[{index}] and {where}[{index_of[tool.name]}] have the same name {tool.name!r}")
+        index_of[tool.name] = index
+        tools.append(tool)
+    return tuple(tools)
+
+
+def load_tools(path: str | Path) -> tuple[Tool, ...]:
+    """Tools from a JSON file. Raises InputError for a file that cannot be read, and what `parse_tools` raises."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read tool file {str(path)!r}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"tool file {str(path)!r} is not UTF-8: byte {error.start} cannot be decoded") from error
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"tool file {str(path)!r} is not valid JSON: {error.msg} at {place}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"tool file {str(path)!r} is not valid JSON: {error}") from error
+    return parse_tools(data, str(path))
+
+
+def _parse_tool(entry: Any, where: str) -> Tool:
+    if not isinstance(entry, dict):
+        raise InputError(f"{where} must be an object, not {type(entry).__name__}")
+    kind = entry.get("type", "function")
+    if "function" in entry:
+        if kind != "function":
+            raise InputError(f"{where} has type {kind!r}; only 'function' is known")
+        entry = entry["function"]
+        if not isinstance(entry, dict):
+            raise InputError(f"{where}.function must be an object, not {type(entry).__name__}")
+    name = entry.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise InputError(f"{where} has no name")
+    description = entry.get("description")
+    if not isinstance(description, str | None):
+        raise InputError(f"{where} {name!r}: description must be a string, not {type(description).__name__}")
+    parameters = entry.get("parameters")
+    fields = fields_of(parameters, f"parameters of {where} {name!r}")
+    return Tool(name, description or "", parameters or {}, fields)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON value")
