@@ -1,0 +1,163 @@
+"""Where in a query each gold value is said: labels for rows that do not tell, and their alignment with tokens."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from text_to_num import find_numbers
+
+from jaxdiff.schema.equality import same_value
+from jaxdiff.schema.fields import Field
+from jaxdiff.schema.values import ValueNotUnderstood, parse_value
+
+if TYPE_CHECKING:
+    from .rows import Row
+
+Span = tuple[int, int]
+
+# A string of fewer code points that occurs twice does not tell which occurrence is meant.
+_MIN_REPEATED = 4
+# Text between the items of a list ("a, b as well as c"): this many code points an item.
+_MAX_GLUE = 8
+# Digits within dates, times, ratios, ordinals and names ("05/12", "8:30", "4:3", "2nd", "K-9") are no numbers of their own.
+_DIGITS = re.compile(
+    r"(?<![\w.])(?<!\d[,:/-])(?<!\w-)(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)(?!\d|[.,:/-]\d|(?:st|nd|rd|th)\b)"
+    r"(\s?(?:%|per ?cent\b))?"
+)
+_WORD = re.compile(r"\w+|[^\w\s]+|\s+")
+
+
+class _Word:
+    """A token as `find_numbers` wants it."""
+
+    def __init__(self, match: re.Match[str]):
+        self._text = match[0]
+        self.span = match.span()
+
+    def text(self) -> str:
+        return self._text
+
+    def nt_separated(self, previous: _Word) -> bool:
+        return False
+
+    def not_a_number_part(self) -> bool:
+        return False
+
+
+def find_spans(query: str, arguments: dict[str, Any]) -> dict[str, Span]:
+    """property -> (start, end) in code points of `query` where its value is said; none for properties without a clear place.
+
+    Strings are matched as whole words, case ignored; numbers by value, in digits or in words; a list by the smallest
+    window with all its items. Of several occurrences a string of at least four code points takes the first, other values
+    none, unless as many properties have this value. Properties avoid one another's words where they can.
+    """
+    numbers = _numbers(query)
+    places = {name: found for name, value in arguments.items() if (found := _occurrences(value, query, numbers))}
+    spans: dict[str, Span] = {}
+    # The longest first: "York" must not take the word from "New York".
+    waiting = sorted(places, key=lambda name: -_length(places[name][0]))
+    for position, name in enumerate(waiting):
+        free = [span for span in places[name] if not any(_overlap(span, taken) for taken in spans.values())]
+        free = free or places[name]
+        rivals = sum(places[other] == places[name] for other in waiting[position:])
+        unambiguous = len(free) <= rivals
+        if unambiguous or (not _is_number(arguments[name]) and _length(free[0]) >= _MIN_REPEATED):
+            spans[name] = free[0]
+    return {name: spans[name] for name in arguments if name in spans}
+
+
+def label_source(row: Row, field: Field) -> int:
+    """Whether the span's words give the field's value (`Labels.copied`): 1 yes, 0 no, -1 absent or with candidates."""
+    if field.name not in row.arguments or field.candidates:
+        return -1
+    if field.name not in row.spans:
+        return 0
+    start, end = row.spans[field.name]
+    try:
+        value = parse_value(row.query[start:end], field)
+    except ValueNotUnderstood:
+        return 0
+    return int(same_value(value, row.arguments[field.name]))
+
+
+def token_span(offsets: Sequence[Span], start: int, end: int, text: str) -> Span | None:
+    """First and last (inclusive) of the tokens that say text[start:end], or None.
+
+    offsets: (start, end) of each token in code points of `text`. A token counts by the characters that it shares with
+    the span: it may begin a character early with its space, and one that shares only spaces is left out.
+    """
+    inside = [index for index, (first, last) in enumerate(offsets) if text[max(first, start) : min(last, end)].strip()]
+    return (inside[0], inside[-1]) if inside else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _length(span: Span) -> int:
+    return span[1] - span[0]
+
+
+def _overlap(a: Span, b: Span) -> bool:
+    return a[0] < b[1] and b[0] < a[1]
+
+
+def _numbers(query: str) -> list[tuple[Span, float]]:
+    """Every number said in the query, with its place, from left to right; a percentage also as a fraction."""
+    found, fractions = [], []
+    for match in _DIGITS.finditer(query):
+        found.append((match.span(1), float(match[1].replace(",", ""))))
+        if match[2]:
+            fractions.append((match.span(), found[-1][1] / 100))
+    words = [_Word(match) for match in _WORD.finditer(query)]
+    for number in find_numbers(words, "en", threshold=0):
+        span = words[number.start].span[0], words[number.end - 1].span[1]
+        if not number.is_ordinal and not any(_overlap(span, other) for other, _ in found):
+            found.append((span, float(number.value)))
+    return sorted(found + fractions)
+
+
+def _occurrences(value: Any, query: str, numbers: list[tuple[Span, float]]) -> list[Span]:
+    """All places where the value is said, from left to right."""
+    if _is_number(value):
+        said = [span for span, number in numbers if math.isclose(number, value, rel_tol=1e-9)]
+        # "that one" and "1 room": the digit is the number.
+        return [span for span in said if query[slice(*span)].lower() != "one"] or said
+    if isinstance(value, str) and value.strip():
+        words = r"\s+".join(re.escape(word) for word in value.split())
+        # A country code such as "IN" or "IT" is not the common word.
+        case = re.NOFLAG if len(value) == 2 and value.isupper() else re.IGNORECASE
+        return [match.span() for match in re.finditer(rf"(?<!\w){words}(?!\w)", query, case)]
+    if isinstance(value, list) and value:
+        return _windows(value, query, numbers)
+    return []
+
+
+def _windows(items: list[Any], query: str, numbers: list[tuple[Span, float]]) -> list[Span]:
+    """The smallest windows that hold all items, each as often as it is listed, and little else."""
+    wanted: Counter[tuple[Span, ...]] = Counter()
+    for item in items:
+        if isinstance(item, list) or not (places := _occurrences(item, query, numbers)):
+            return []
+        wanted[tuple(places)] += 1
+    windows = []
+    for start in sorted({span[0] for places in wanted for span in places}):
+        ends = []
+        for places, times in wanted.items():
+            later = [span[1] for span in places if span[0] >= start]
+            ends.append(later[times - 1] if len(later) >= times else None)
+        if None not in ends:
+            windows.append((start, max(ends)))
+    if not windows:
+        return []
+    shortest = min(map(_length, windows))
+    said = sum(_length(places[0]) * times for places, times in wanted.items())
+    return (
+        [window for window in windows if _length(window) == shortest]
+        if shortest <= said + _MAX_GLUE * len(items)
+        else []
+    )
