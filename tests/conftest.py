@@ -1,0 +1,32 @@
+"""Every test runs on fake CPU devices, with JAX's implicit promotions turned into errors."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+# The environment reaches the programs that tests start; the configuration reaches a jax that a plugin imported before.
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# Compilation makes an example's first run slow, so no time limit for an example can be right.
+hypothesis.settings.register_profile("jaxdiff", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("jaxdiff")
+
+OPTAX_TESTS = Path(__file__).parent / "train"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tests that train run with JAX's usual dtype promotion: optax raises a float to an integer step count."""
+    if item.path.is_relative_to(OPTAX_TESTS):
+        with jax.numpy_dtype_promotion("standard"):
+            return (yield)
+    return (yield)
