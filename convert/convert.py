@@ -1,0 +1,98 @@
+"""Checkpoint -> converted base folder, written beside its place and moved there when whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from jaxdiff.errors import ConfigError, WeightsError
+
+from .params import assemble, fingerprint, save
+from .sources import FLOAT_DTYPES, Source, open_source
+from .tokenizer import check_tokenizer, reserved_token_ids
+
+FORMAT = 1
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
+def convert(
+    src: str | Path,
+    out: str | Path,
+    *,
+    name: str | None = None,
+    dtype: str | None = None,
+    overwrite: bool = False,
+    source: str | None = None,
+    report: Callable[[int, int], None] = _silent,
+) -> Path:
+    """Converts the checkpoint `src` (Hugging Face folder or GGUF file) to the base folder `out`, which is returned.
+
+    name: of the base, by default that of the source. dtype: in which parameters are stored (float32, bfloat16, float16),
+    by default the source's, float32 where that is quantised. source: what the folder names as its origin, by default the
+    path. report: called with the number of tensors done and their total.
+    Raises WeightsError, ConfigError. Whatever ends it early, `out` is whole or as it was.
+    """
+    out = Path(out).absolute()
+    if dtype is not None and dtype not in FLOAT_DTYPES:
+        raise ConfigError(f"{dtype=} is not supported; known: {', '.join(FLOAT_DTYPES)}")
+    if out.exists() and not overwrite:
+        raise WeightsError(f"{out} exists already; choose another folder or overwrite it")
+    opened = open_source(src)
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Whoever holds the lock is the only one to write `partial`: one that is there already was left by a dead run.
+        with FileLock(out.with_name(f".{out.name}.lock")):
+            if out.exists() and not overwrite:
+                raise WeightsError(f"{out} exists already; choose another folder or overwrite it")
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                _write(opened, partial, name or Path(src).stem, dtype or opened.dtype(), source or str(src), report)
+                _replace(partial, out)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise WeightsError(f"cannot write {out}: {error.strerror or error}") from error
+    return out
+
+
+def _write(
+    source: Source, folder: Path, name: str, dtype: str, origin: str, report: Callable[[int, int], None]
+) -> None:
+    tokenizer = check_tokenizer(source.tokenizer, source.config.vocab_size, str(source.path))
+    mask_token_id, null_token_id = reserved_token_ids(tokenizer)
+    config = dataclasses.replace(source.config, mask_token_id=mask_token_id, null_token_id=null_token_id)
+    leaves = assemble(source, dtype, report)
+    folder.mkdir()
+    save(folder / "params", leaves)
+    card = {
+        "format": FORMAT,
+        "name": name,
+        "config": config.to_dict(),
+        "dtype": dtype,
+        "source": origin,
+        "fingerprint": fingerprint(leaves),
+    }
+    (folder / "base.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    (folder / "tokenizer.json").write_text(source.tokenizer, encoding="utf-8")
+    if source.chat_template is not None:
+        (folder / "chat_template.jinja").write_text(source.chat_template, encoding="utf-8")
+
+
+def _replace(new: Path, out: Path) -> None:
+    """Moves `new` to `out`; what stood there is removed after it."""
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.rename(out, old)
+    os.rename(new, out)
+    shutil.rmtree(old, ignore_errors=True)

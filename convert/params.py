@@ -1,0 +1,102 @@
+"""The parameter dict in memory and on disk: assembled tensor by tensor, named by its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxdiff.errors import WeightsError
+
+from .naming import Leaf, leaf_shapes, place
+from .sources import FLOAT_DTYPES, Source
+
+
+def assemble(source: Source, dtype: str, report: Callable[[int, int], None]) -> dict[Leaf, np.ndarray]:
+    """All parameters of `source`, by leaf; layers are stacked into arrays made beforehand, one tensor in memory at a time.
+
+    report: called with the number of tensors done and their total. Raises WeightsError for tensors that do not fit, are
+    damaged (not finite), overflow `dtype`, or for an output matrix that differs from the embedding it is tied to.
+    """
+    placements = place(source.tensors, source.config, source.names, str(source.path))
+    stored = FLOAT_DTYPES[dtype]
+    leaves = {leaf: np.empty(shape, stored) for leaf, shape in leaf_shapes(source.config).items()}
+    for done, placement in enumerate(placements, start=1):
+        tensor = source.tensors[placement.index]
+        weight = tensor.load()
+        if not np.isfinite(weight).all():
+            raise WeightsError(f"{source.path}: {tensor.name} holds values that are not finite; the file is damaged")
+        destination = leaves[placement.leaf] if placement.layer is None else leaves[placement.leaf][placement.layer]
+        with np.errstate(over="ignore"):
+            destination[...] = placement.to_parameter(weight)
+        if weight.dtype != stored and not np.isfinite(destination).all():
+            raise WeightsError(f"{source.path}: {tensor.name} has values beyond the range of {dtype}")
+        report(done, len(placements))
+    if source.config.tie_embeddings:
+        _check_tied_output(source, leaves["embed_tokens/embedding"])
+    return leaves
+
+
+def _check_tied_output(source: Source, embedding: np.ndarray) -> None:
+    for tensor in source.tensors:
+        if tensor.name == source.names.output and not np.array_equal(tensor.load().astype(embedding.dtype), embedding):
+            raise WeightsError(f"{source.path}: {tensor.name} differs from the embedding although the two are tied")
+
+
+def nested(leaves: dict[Leaf, np.ndarray]) -> dict[str, Any]:
+    """Slash-joined paths -> nested dict."""
+    tree: dict[str, Any] = {}
+    for leaf, value in leaves.items():
+        *parents, last = leaf.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return tree
+
+
+def flattened(tree: dict[str, Any], above: Sequence[str] = ()) -> dict[Leaf, np.ndarray]:
+    """Inverse of `nested`."""
+    leaves: dict[Leaf, np.ndarray] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= flattened(value, (*above, key))
+        else:
+            leaves["/".join((*above, key))] = value
+    return leaves
+
+
+def fingerprint(leaves: dict[Leaf, np.ndarray]) -> str:
+    """SHA-256 over the sorted leaf paths, shapes, dtype names and raw little-endian bytes: identifies a base."""
+    digest = hashlib.sha256()
+    for leaf in sorted(leaves):
+        value = np.ascontiguousarray(leaves[leaf])
+        digest.update(f"{leaf}\n{','.join(map(str, value.shape))}\n{value.dtype.name}\n".encode())
+        digest.update(value.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def save(folder: Path, leaves: dict[Leaf, np.ndarray]) -> None:
+    """Writes an orbax checkpoint of the nested parameter dict. `folder` must not exist."""
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder.absolute(), nested(leaves))
+
+
+def restore(folder: Path) -> dict[Leaf, np.ndarray]:
+    """Reads what `save` wrote, as numpy arrays. Raises WeightsError for a missing or damaged checkpoint."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    folder = folder.absolute()
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            stored = checkpointer.metadata(folder).item_metadata.tree
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
+            return flattened(checkpointer.restore(folder, restore_args=as_numpy))
+    except (ValueError, OSError, AttributeError) as error:
+        raise WeightsError(f"{folder}: missing or damaged parameters: {' '.join(str(error).split())}") from error

@@ -1,0 +1,30 @@
+"""Checkpoint formats, each read as a `Source`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jaxdiff.errors import WeightsError
+
+from .source import FLOAT_DTYPES, Source, SourceTensor
+
+__all__ = ["FLOAT_DTYPES", "Source", "SourceTensor", "open_source"]
+
+
+def open_source(path: str | Path) -> Source:
+    """Opens a Hugging Face folder (safetensors or `pytorch_model.bin`) or a GGUF file.
+
+    Raises WeightsError where it is neither, or damaged; ConfigError where its configuration is not supported.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from .hf_folder import open_hf_folder
+
+        return open_hf_folder(path)
+    if not path.exists():
+        raise WeightsError(f"no such checkpoint: {path}")
+    if path.suffix == ".gguf":
+        from .gguf_file import open_gguf
+
+        return open_gguf(path)
+    raise WeightsError(f"{path}: neither a Hugging Face folder nor a .gguf file")

@@ -1,0 +1,62 @@
+"""What every kind of checkpoint is read as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+
+from jaxdiff.config import BaseConfig
+from jaxdiff.errors import WeightsError
+
+from ..naming import NameTable
+
+FLOAT_DTYPES = {
+    "float32": np.dtype(np.float32),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float16": np.dtype(np.float16),
+}
+"""Dtypes in which parameters are stored, by name."""
+
+
+@dataclass(frozen=True)
+class SourceTensor:
+    """One tensor of a checkpoint, read when `load` is called.
+
+    dtype: name of the dtype of the loaded array. load: returns the array in the source's own layout.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    load: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint: configuration, tensors in the order of the file, tokenizer.
+
+    tensors: may name a tensor twice (in two shards). names: the table that its names follow.
+    tokenizer: text in the format of the `tokenizers` library.
+    """
+
+    path: Path
+    config: BaseConfig
+    tensors: tuple[SourceTensor, ...]
+    names: NameTable
+    tokenizer: str
+    chat_template: str | None
+
+    def dtype(self) -> str:
+        """Name of the dtype that all tensors share, float32 where they differ. Raises WeightsError for other types."""
+        strange = [f"{tensor.name} ({tensor.dtype})" for tensor in self.tensors if tensor.dtype not in FLOAT_DTYPES]
+        if strange:
+            raise WeightsError(
+                f"{self.path}: {len(strange)} tensors have an unsupported dtype, first {strange[0]}; "
+                f"supported: {', '.join(FLOAT_DTYPES)}"
+            )
+        found = {tensor.dtype for tensor in self.tensors}
+        return found.pop() if len(found) == 1 else "float32"
