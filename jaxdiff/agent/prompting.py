@@ -1,0 +1,118 @@
+"""The one place that renders prompts.
+
+A filling prompt has four parts. What comes first changes least, so that its keys and values can be kept:
+
+    example   one worked call, always the same
+    tool      the chosen function and its parameters
+    query     the user's words
+    keys      one short stream `name:` per field, side by side after the query
+
+The worked example shows the base what follows a key: a value, `none` for what the query leaves out, `true`, a listed
+candidate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.schema.fields import Field
+from jaxdiff.schema.tools import Tool
+
+TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
+
+EXAMPLE_TOOL = """Function reserve_court: Reserve a court at a sports club.
+Parameters:
+- sport (string): kind of sport
+- court (integer): number of the court
+- player (string): name of the player
+- coach (string): name of the coach
+- surface (string, one of clay, grass, wood): floor
+- lights (boolean, one of true, false): switch on the floodlights"""
+EXAMPLE_QUERY = "Can you get Dana Ruiz onto court 7 for squash on a wooden floor? With floodlights please."
+EXAMPLE_ANSWER = "sport: squash\ncourt: 7\nplayer: Dana Ruiz\ncoach: none\nsurface: wood\nlights: true"
+
+MAX_DESCRIPTION = 300
+MAX_CANDIDATES = 32
+
+
+@dataclass(frozen=True)
+class ToolPrompt:
+    """The tool's part: token ids, and for each field the token range (first, last) of each of its candidates."""
+
+    ids: list[int]
+    candidates: dict[str, list[tuple[int, int]]]
+
+
+@dataclass(frozen=True)
+class QueryPrompt:
+    """The query's part: its own tokens with code-point offsets, then the tokens that open the answer."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    ending: list[int]
+
+
+def candidate_text(value: object) -> str:
+    """A candidate as it stands in prompts: `true`, `null`, text without quotes."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def example_ids(base: FrozenBase) -> list[int]:
+    """Tokens of the worked example, and the opening of the turn that holds the tool."""
+    turns = (("system", EXAMPLE_TOOL), ("user", EXAMPLE_QUERY), ("assistant", EXAMPLE_ANSWER))
+    ids: list[int] = []
+    for role, text in turns:
+        ids += base.special(TURN_START) + base.encode(f"{role}\n{text}") + base.special(TURN_END) + base.encode("\n")
+    return ids + base.special(TURN_START) + base.encode("system\n")
+
+
+def tool_prompt(base: FrozenBase, tool: Tool) -> ToolPrompt:
+    """Renders a function with its parameters, and opens the user's turn."""
+    text = f"Function {tool.name}: {tool.description}\nParameters:"
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    for field in tool.fields:
+        text += f"\n- {field.name} ({_kind_words(field)}"
+        if field.candidates:
+            text += ", one of "
+            ranges[field.name] = []
+            for i, value in enumerate(field.candidates[:MAX_CANDIDATES]):
+                text += ", " if i else ""
+                words = candidate_text(value)
+                ranges[field.name].append((len(text), len(text) + len(words)))
+                text += words
+        text += f"): {field.description[:MAX_DESCRIPTION]}"
+    ids, offsets = base.encode_with_offsets(text)
+    candidates = {name: [tokens_at(offsets, text, a, b) or (0, 0) for a, b in spans] for name, spans in ranges.items()}
+    closing = base.special(TURN_END) + base.encode("\n") + base.special(TURN_START) + base.encode("user\n")
+    return ToolPrompt(ids + closing, candidates)
+
+
+def query_prompt(base: FrozenBase, query: str) -> QueryPrompt:
+    """Renders the query, and opens the assistant's turn."""
+    ids, offsets = base.encode_with_offsets(query)
+    ending = base.special(TURN_END) + base.encode("\n") + base.special(TURN_START) + base.encode("assistant\n")
+    return QueryPrompt(ids, offsets, ending)
+
+
+def key_ids(base: FrozenBase, field: Field) -> list[int]:
+    """Tokens of a field's key."""
+    return base.encode(f"{field.name}:")
+
+
+def tokens_at(offsets: list[tuple[int, int]], text: str, start: int, end: int) -> tuple[int, int] | None:
+    """First and last token that hold visible characters of text[start:end], or None.
+
+    A token may begin one character early, with its space.
+    """
+    inside = [i for i, (a, b) in enumerate(offsets) if b > start and a < end and text[max(a, start) : min(b, end)].strip()]
+    return (inside[0], inside[-1]) if inside else None
+
+
+def _kind_words(field: Field) -> str:
+    kind = field.schema.get("type")
+    return str(kind) if kind is not None else "value"

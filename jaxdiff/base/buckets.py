@@ -1,0 +1,17 @@
+"""Static shapes: sizes are rounded up to a short list, so that few programs are compiled."""
+
+from __future__ import annotations
+
+from jaxdiff.errors import InputError
+
+TOKENS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+FIELDS = (4, 8, 16, 32, 64)
+CANDIDATES = (2, 4, 8, 16, 32)
+
+
+def bucket(size: int, sizes: tuple[int, ...], what: str) -> int:
+    """The smallest of `sizes` that holds `size`. Raises InputError naming `what` where none does."""
+    for candidate in sizes:
+        if size <= candidate:
+            return candidate
+    raise InputError(f"{what}: {size} is more than the largest supported, {sizes[-1]}")

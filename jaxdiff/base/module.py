@@ -1,0 +1,217 @@
+"""SmolLM3 in Flax Linen: stacked layers under one scan, some of them without rotary embedding (NoPE, arXiv 2501.18795).
+
+Grouped-query attention (arXiv 2305.13245), RMSNorm (arXiv 1910.07467), SwiGLU (arXiv 2002.05202), tied embeddings.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from jaxdiff.base.cache import KVCache
+from jaxdiff.base.rope import rotate, rotation
+from jaxdiff.config import BaseConfig
+
+
+@struct.dataclass
+class BaseOutput:
+    """What one pass of the base leaves behind.
+
+    hidden: [B, T, D] states after the final norm.
+    cache: keys and values of this block (or the given cache with this block written into it).
+    taps: [B, T, K, D] states after the K layers that were asked for, or None.
+    key_attention: [B, F, L * H, S] float32, log-attention of all layers and heads from the F rows asked for, or None.
+    key_states: [L, B, F, D] states of those rows after every layer, or None.
+    """
+
+    hidden: Array
+    cache: KVCache
+    taps: Array | None = None
+    key_attention: Array | None = None
+    key_states: Array | None = None
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * scale, the mean taken in float32."""
+
+    epsilon: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        x = x.astype(jnp.float32)
+        x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.epsilon)
+        return scale.astype(self.dtype) * x.astype(self.dtype)
+
+
+class Attention(nn.Module):
+    """Grouped-query attention over an optional prefix and the block itself."""
+
+    config: BaseConfig
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x, cos, sin, use_rope, mask, prefix, cache, write_at, rows):
+        c = self.config
+        batch, length, _ = x.shape
+        groups = c.num_heads // c.num_kv_heads
+
+        def project(name, heads):
+            projected = nn.Dense(heads * c.head_dim, use_bias=False, dtype=self.dtype, name=name)(x)
+            return projected.reshape(batch, length, heads, c.head_dim)
+
+        q, k, v = project("q_proj", c.num_heads), project("k_proj", c.num_kv_heads), project("v_proj", c.num_kv_heads)
+        if all(c.rope_layers):
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        else:
+            q = jnp.where(use_rope, rotate(q, cos, sin), q)
+            k = jnp.where(use_rope, rotate(k, cos, sin), k)
+        if cache is not None:
+            k = jax.lax.dynamic_update_slice(cache.keys, k.astype(cache.keys.dtype), (0, write_at, 0, 0))
+            v = jax.lax.dynamic_update_slice(cache.values, v.astype(cache.values.dtype), (0, write_at, 0, 0))
+
+        q = q.reshape(batch, length, c.num_kv_heads, groups, c.head_dim)
+        scores = jnp.einsum("btkgd,bskd->bkgts", q, k.astype(self.dtype))
+        if prefix is not None:
+            # One shared prefix for all rows is read once, not copied for each.
+            shared = prefix.keys.shape[0] == 1 and batch > 1
+            prefix_k, prefix_v = prefix.keys.astype(self.dtype), prefix.values.astype(self.dtype)
+            if shared:
+                before = jnp.einsum("btkgd,skd->bkgts", q, prefix_k[0])
+            else:
+                before = jnp.einsum("btkgd,bskd->bkgts", q, prefix_k)
+            scores = jnp.concatenate([before, scores], axis=-1)
+        scores = scores.astype(jnp.float32) / jnp.sqrt(jnp.float32(c.head_dim))
+        scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
+        weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
+        if prefix is None:
+            mixed = jnp.einsum("bkgts,bskd->btkgd", weights, v.astype(self.dtype))
+        else:
+            split = prefix.keys.shape[1]
+            mixed = jnp.einsum("bkgts,bskd->btkgd", weights[..., split:], v.astype(self.dtype))
+            if shared:
+                mixed += jnp.einsum("bkgts,skd->btkgd", weights[..., :split], prefix_v[0])
+            else:
+                mixed += jnp.einsum("bkgts,bskd->btkgd", weights[..., :split], prefix_v)
+        mixed = mixed.reshape(batch, length, c.num_heads * c.head_dim)
+
+        row_attention = None
+        if rows is not None:
+            asked = jnp.take_along_axis(scores, rows[:, None, None, :, None], axis=3)
+            asked = jax.nn.log_softmax(asked, axis=-1)
+            row_attention = asked.reshape(batch, c.num_heads, rows.shape[1], -1).swapaxes(1, 2)
+        out = nn.Dense(c.hidden_size, use_bias=False, dtype=self.dtype, name="o_proj")(mixed)
+        return out, KVCache(k, v), row_attention
+
+
+class MLP(nn.Module):
+    """SwiGLU."""
+
+    config: BaseConfig
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        def dense(name, size):
+            return nn.Dense(size, use_bias=False, dtype=self.dtype, name=name)
+
+        inner = self.config.intermediate_size
+        gated = nn.silu(dense("gate_proj", inner)(x)) * dense("up_proj", inner)(x)
+        return dense("down_proj", self.config.hidden_size)(gated)
+
+
+class Block(nn.Module):
+    """One decoder layer, in the shape that a scan wants: carry in, carry and per-layer outputs out."""
+
+    config: BaseConfig
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, carry, layer, cos, sin, mask, write_at, rows):
+        x, taps = carry
+        use_rope, tap_slot, prefix, cache = layer
+        c = self.config
+        h = RMSNorm(c.rms_norm_eps, self.dtype, name="input_layernorm")(x)
+        attention = Attention(c, self.dtype, name="self_attn")
+        mixed, kv, row_attention = attention(h, cos, sin, use_rope, mask, prefix, cache, write_at, rows)
+        x = x + mixed
+        h = RMSNorm(c.rms_norm_eps, self.dtype, name="post_attention_layernorm")(x)
+        x = x + MLP(c, self.dtype, name="mlp")(h)
+        if taps is not None:
+            taps = jax.lax.dynamic_update_index_in_dim(taps, x, tap_slot, axis=0)
+        row_states = None if rows is None else jnp.take_along_axis(x, rows[..., None], axis=1)
+        return (x, taps), (kv, row_attention, row_states)
+
+
+class SmolLM(nn.Module):
+    """The frozen language model. Parameters: see `convert`; layers are stacked along their first axis."""
+
+    config: BaseConfig
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        c = self.config
+        self.embed_tokens = nn.Embed(c.vocab_size, c.hidden_size, dtype=self.dtype)
+        scanned = nn.scan(
+            Block,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
+            length=c.num_layers,
+        )
+        self.layers = scanned(c, self.dtype)
+        self.norm = RMSNorm(c.rms_norm_eps, self.dtype)
+        if not c.tie_embeddings:
+            self.lm_head = nn.Dense(c.vocab_size, use_bias=False, dtype=self.dtype)
+
+    def __call__(
+        self,
+        ids: Array,
+        positions: Array,
+        mask: Array,
+        *,
+        prefix: KVCache | None = None,
+        cache: KVCache | None = None,
+        write_at: Array | int = 0,
+        taps: tuple[int, ...] = (),
+        rows: Array | None = None,
+    ) -> BaseOutput:
+        """Reads a block of tokens.
+
+        ids, positions: [B, T] int32. mask: [B, T, P + S] bool (see `masks`), P slots of the prefix, then S of the block:
+        S = T without `cache`, else the cache's slots. prefix: read-only, one row (shared) or B rows. cache: written at slot
+        `write_at`. taps: numbers of layers (from 1) whose states are returned. rows: [B, F] int32 indices in the block.
+        """
+        c = self.config
+        cos, sin = rotation(c.rope, c.head_dim, c.max_positions, positions)
+        x = self.embed_tokens(ids)
+        slots = {number: i for i, number in enumerate(taps)}
+        # Layers that were not asked for write into one spare slot behind the taps.
+        tap_slots = jnp.array([slots.get(i + 1, len(taps)) for i in range(c.num_layers)], jnp.int32)
+        buffer = jnp.zeros((len(taps) + 1, *x.shape), x.dtype) if taps else None
+        layer = (jnp.array(c.rope_layers), tap_slots, prefix, cache)
+        (x, buffer), (kv, attention, states) = self.layers((x, buffer), layer, cos, sin, mask, write_at, rows)
+        if attention is not None:
+            attention = jnp.moveaxis(attention, 0, 2).reshape(*rows.shape, c.num_layers * c.num_heads, -1)
+        return BaseOutput(
+            hidden=self.norm(x),
+            cache=kv,
+            taps=None if buffer is None else jnp.moveaxis(buffer[:-1], 0, 2),
+            key_attention=attention,
+            key_states=states,
+        )
+
+    def unembed(self, hidden: Array) -> Array:
+        """Logits [..., V] float32 of states after the final norm [..., D]."""
+        logits = self.embed_tokens.attend(hidden) if self.config.tie_embeddings else self.lm_head(hidden)
+        return logits.astype(jnp.float32)
+
+    def logits(self, ids: Array, positions: Array, mask: Array) -> Array:
+        """[B, T, V] float32 of a whole block; also the method that `init` calls, since it reaches every parameter."""
+        return self.unembed(self(ids, positions, mask).hidden)
