@@ -24,8 +24,8 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 def expand_packs(path: str | Path, per_tool: int, seed: int) -> list[Row]:
     """Up to `per_tool` rows with distinct queries for each tool of the packs in `path`.
 
-    A tool's rows depend on `seed` and its own pack alone. Templates and values are drawn in shuffled rounds, so that all
-    are covered evenly. Schemas that the scaffold does not support are among them (see `supported`). Raises InputError
+    A tool's rows depend on `seed` and its own pack alone. Templates and values are drawn in shuffled rounds, which
+    cover all evenly. Schemas that the scaffold does not support are among them (see `supported`). Raises InputError
     naming file and line.
     """
     if per_tool < 1:

@@ -23,7 +23,7 @@ Span = tuple[int, int]
 _MIN_REPEATED = 4
 # Text between the items of a list ("a, b as well as c"): this many code points an item.
 _MAX_GLUE = 8
-# Digits within dates, times, ratios, ordinals and names ("05/12", "8:30", "4:3", "2nd", "K-9") are no numbers of their own.
+# Digits within dates, times, ratios, ordinals and names ("05/12", "8:30", "4:3", "2nd", "K-9") are not numbers.
 _DIGITS = re.compile(
     r"(?<![\w.])(?<!\d[,:/-])(?<!\w-)(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)(?!\d|[.,:/-]\d|(?:st|nd|rd|th)\b)"
     r"(\s?(?:%|per ?cent\b))?"
@@ -49,10 +49,10 @@ class _Word:
 
 
 def find_spans(query: str, arguments: dict[str, Any]) -> dict[str, Span]:
-    """property -> (start, end) in code points of `query` where its value is said; none for properties without a clear place.
+    """property -> (start, end) in code points of `query` where its value is said, where that is clear.
 
     Strings are matched as whole words, case ignored; numbers by value, in digits or in words; a list by the smallest
-    window with all its items. Of several occurrences a string of at least four code points takes the first, other values
+    window with all its items. Of several occurrences a string of at least four code points takes the first, others
     none, unless as many properties have this value. Properties avoid one another's words where they can.
     """
     numbers = _numbers(query)

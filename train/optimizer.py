@@ -1,0 +1,92 @@
+"""The optimizer: the head is trained, the base is frozen, and every parameter is exactly one of the two."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import optax
+
+from jaxdiff.errors import ConfigError
+
+TRAINED = "trained"
+FROZEN = "frozen"
+# Patterns over "/"-joined paths of {"base": ..., "head": ...}.
+LABELS = ((r"base/.*", FROZEN), (r"head/.*", TRAINED))
+# Stacked layers give biases and scales two axes, so their names tell them from matrices.
+_NO_DECAY = re.compile(r".*(bias|scale|norm)[^/]*")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW (arXiv 1711.05101) with linear warm-up and cosine decay to zero, gradients clipped by their global norm."""
+
+    learning_rate: float = 1.5e-3
+    steps: int = 1400
+    warmup: int = 50
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    b1: float = 0.9
+    b2: float = 0.999
+
+    def __post_init__(self) -> None:
+        for name, positive in (("learning_rate", True), ("steps", True), ("weight_decay", False), ("clip_norm", True)):
+            value = getattr(self, name)
+            if not (0 < value < float("inf") or (value == 0 and not positive)):
+                raise ConfigError(f"{name}={value} must be {'>' if positive else '>='} 0 and finite")
+        if not 0 <= self.warmup < self.steps:
+            raise ConfigError(f"{self.warmup=} must be >= 0 and below {self.steps=}")
+        for name in ("b1", "b2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be in [0, 1)")
+
+    def schedule(self) -> optax.Schedule:
+        """Learning rate by step."""
+        return optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, self.warmup, self.steps)
+
+
+def label_leaves(params: Any, table: Sequence[tuple[str, str]] = LABELS) -> Any:
+    """The label of every leaf, by the one pattern of `table` that matches its whole path.
+
+    Raises ConfigError naming every leaf that no pattern or more than one matches.
+    """
+    problems = []
+
+    def label(path: tuple[Any, ...], _: Any) -> str:
+        name = _name(path)
+        found = [(pattern, label) for pattern, label in table if re.fullmatch(pattern, name)]
+        if len(found) != 1:
+            problems.append(f"{name} ({' and '.join(pattern for pattern, _ in found) or 'no pattern'})")
+            return ""
+        return found[0][1]
+
+    labels = jax.tree_util.tree_map_with_path(label, params)
+    if problems:
+        raise ConfigError(f"parameters without exactly one label: {', '.join(problems)}")
+    return labels
+
+
+def make_optimizer(config: OptimizerConfig, params: Any) -> optax.GradientTransformation:
+    """Transformation of gradients of {"base": ..., "head": ...} whose updates are zero for the base.
+
+    Clipping sees the head's gradients alone. Weight decay acts on matrices, not on biases and scales. The base owns no
+    optimizer state. Raises ConfigError for parameters that are neither base nor head.
+    """
+    trained = optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(config.schedule(), config.b1, config.b2, weight_decay=config.weight_decay, mask=_matrices),
+    )
+    return optax.multi_transform({TRAINED: trained, FROZEN: optax.set_to_zero()}, label_leaves(params))
+
+
+def _matrices(params: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf.ndim >= 2 and not _NO_DECAY.fullmatch(_name(path)), params
+    )
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")

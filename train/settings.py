@@ -1,0 +1,187 @@
+"""Settings of a training run: from the command line, from a JSON file, or both."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import tyro
+
+from jaxdiff.errors import ConfigError
+
+from .optimizer import OptimizerConfig
+
+HEADS = ("reader", "residual")
+PACKS_SOURCE = "packs"
+_SOURCE = re.compile(r"(?P<path>.+?)(?::(?P<rows>\d+)(?::(?P<weight>[\d.]+))?)?")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_integer(name: str, value: Any, least: int, where: str = "") -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"{name}={value!r}{where} must be an integer >= {least}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A part of the data mix, written PATH[:ROWS[:WEIGHT]].
+
+    path: a JSON Lines file of rows, or "packs" for the packs that come with the package.
+    rows: at most that many rows of a file, that many a tool of the packs.
+    weight: how often its rows are drawn, compared with those of the other sources.
+    """
+
+    path: str
+    rows: int = 10_000
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ConfigError("a data source has an empty path")
+        _check_integer("rows", self.rows, 1, f" of data source {self.path!r}")
+        if not (_is_number(self.weight) and 0 < self.weight < math.inf):
+            raise ConfigError(f"weight={self.weight!r} of data source {self.path!r} must be > 0 and finite")
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """Reads PATH[:ROWS[:WEIGHT]]. Raises ConfigError."""
+        found = _SOURCE.fullmatch(text)
+        if not found:
+            raise ConfigError(f"data source {text!r} is not PATH[:ROWS[:WEIGHT]]")
+        values: dict[str, Any] = {"path": found["path"]}
+        try:
+            if found["rows"]:
+                values["rows"] = int(found["rows"])
+            if found["weight"]:
+                values["weight"] = float(found["weight"])
+        except ValueError as error:
+            raise ConfigError(f"data source {text!r} is not PATH[:ROWS[:WEIGHT]]") from error
+        return cls(**values)
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.rows}:{self.weight:g}"
+
+
+def _setting(default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Everything that a run depends on besides the base and the data themselves. `metadata["help"]` tells each."""
+
+    out: Path = dataclasses.field(metadata={"help": "folder for checkpoints and the finished head"})
+    head: str = _setting("reader", f"kind of the head: {' or '.join(HEADS)}")
+    data: tuple[Source, ...] = _setting((Source(PACKS_SOURCE, 4),), "data mix; 'packs' names the packs of the package")
+    steps: int = _setting(1400, "number of updates")
+    batch_size: int = _setting(32, "rows an update")
+    learning_rate: float = _setting(1.5e-3, "peak of the schedule")
+    weight_decay: float = _setting(0.01, "of matrices")
+    warmup: int = _setting(50, "steps of linear warm-up")
+    clip_norm: float = _setting(1.0, "bound of the gradient's global norm")
+    seed: int = _setting(0, "of initialisation, sampling and batches")
+    checkpoint_every: int = _setting(200, "steps between checkpoints")
+    eval_every: int = _setting(200, "steps between evaluations")
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise ConfigError(f"head={self.head!r} must be one of {', '.join(HEADS)}")
+        if not self.data:
+            raise ConfigError("data is empty; at least one source is needed")
+        paths = [source.path for source in self.data]
+        if repeated := {path for path in paths if paths.count(path) > 1}:
+            raise ConfigError(f"data names {', '.join(sorted(repeated))} more than once")
+        for name, least in (("steps", 1), ("batch_size", 1), ("checkpoint_every", 1), ("eval_every", 1), ("seed", 0)):
+            _check_integer(name, getattr(self, name), least)
+        _check_integer("warmup", self.warmup, 0)
+        for name in ("learning_rate", "weight_decay", "clip_norm"):
+            if not _is_number(getattr(self, name)):
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be a number")
+        self.optimizer()
+
+    def optimizer(self) -> OptimizerConfig:
+        """The optimizer's part."""
+        return OptimizerConfig(
+            learning_rate=self.learning_rate,
+            steps=self.steps,
+            warmup=self.warmup,
+            weight_decay=self.weight_decay,
+            clip_norm=self.clip_norm,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` reads them back."""
+        return dataclasses.asdict(self) | {"out": str(self.out), "data": [dataclasses.asdict(s) for s in self.data]}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> TrainSettings:
+        """Inverse of `to_dict`; a source may also be text. Raises ConfigError naming the bad value."""
+        if not isinstance(values, dict):
+            raise ConfigError(f"settings must be a JSON object, not {type(values).__name__}")
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ConfigError(f"unknown settings {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        values = dict(values)
+        if not isinstance(values.get("out"), str) or not values["out"]:
+            raise ConfigError(f"out={values.get('out')!r} must name a folder")
+        values["out"] = Path(values["out"])
+        if "data" in values:
+            if not isinstance(values["data"], list | tuple):
+                raise ConfigError(f"data={values['data']!r} must be a list of sources")
+            values["data"] = tuple(_source(entry) for entry in values["data"])
+        return cls(**values)
+
+
+def read_settings(path: str | Path) -> TrainSettings:
+    """Settings from a JSON file. Raises ConfigError naming the file."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
+    try:
+        return TrainSettings.from_dict(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def settings_from_args(args: Sequence[str], defaults: TrainSettings | None = None) -> TrainSettings:
+    """Settings from command-line words (`--steps 100 --data packs:4 rows.jsonl:900:0.5`) over `defaults`.
+
+    Raises ConfigError for impossible values; for unknown options and `--help` `tyro` prints the usage and exits.
+    """
+    words = tyro.cli(_command_line(defaults), args=args)
+    return TrainSettings.from_dict(dataclasses.asdict(words))
+
+
+def _command_line(defaults: TrainSettings | None) -> type:
+    """The settings as words not yet checked: `tyro` would box our errors, which are one line already."""
+    hints = get_type_hints(TrainSettings) | {"data": tuple[str, ...], "out": str}
+    fields = []
+    for setting in dataclasses.fields(TrainSettings):
+        value = setting.default if defaults is None else getattr(defaults, setting.name)
+        if setting.name == "data":
+            value = tuple(map(str, value))
+        elif isinstance(value, Path):
+            value = str(value)
+        hint = Annotated[hints[setting.name], tyro.conf.arg(help=setting.metadata["help"])]
+        fields.append((setting.name, hint, dataclasses.field(default=value)))
+    return dataclasses.make_dataclass("TrainSettings", fields)
+
+
+def _source(entry: Any) -> Source:
+    if isinstance(entry, str):
+        return Source.parse(entry)
+    if not isinstance(entry, dict) or "path" not in entry or not set(entry) <= {"path", "rows", "weight"}:
+        raise ConfigError(f"data source {entry!r} must have path, and may have rows and weight")
+    return Source(**entry)
