@@ -6,7 +6,7 @@ from typing import Any
 
 
 def same_value(a: Any, b: Any) -> bool:
-    """JSON equality with strings stripped and case-folded and 1 equal to 1.0; True is not 1. Nothing else is forgiven."""
+    """JSON equality, strings stripped and case-folded, 1 equal to 1.0 but not to True. Nothing else is forgiven."""
     if isinstance(a, str) and isinstance(b, str):
         return a.strip().casefold() == b.strip().casefold()
     if isinstance(a, bool) or isinstance(b, bool):

@@ -20,10 +20,13 @@ from jaxdiff.errors import SchemaError, UnsupportedSchema
 
 # Validation and reference keywords of draft 4 to draft 2020-12 that no slot can guarantee yet.
 UNSUPPORTED_KEYWORDS = frozenset(
-    "$ref $dynamicRef $recursiveRef allOf anyOf oneOf not if then else pattern patternProperties propertyNames "
-    "minProperties maxProperties dependencies dependentRequired dependentSchemas prefixItems additionalItems contains "
-    "minContains maxContains unevaluatedItems unevaluatedProperties".split()
-)
+    {
+        "$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "pattern",
+        "patternProperties", "propertyNames", "minProperties", "maxProperties", "dependencies", "dependentRequired",
+        "dependentSchemas", "prefixItems", "additionalItems", "contains", "minContains", "maxContains",
+        "unevaluatedItems", "unevaluatedProperties",
+    }
+)  # fmt: skip
 
 
 class Kind(StrEnum):

@@ -1,0 +1,82 @@
+"""Splitting one said list into its items: "A, B and C", "(7.25, 3, -1)", '"a, b"; "c"'."""
+
+from __future__ import annotations
+
+import re
+
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
+_QUOTED = re.compile(r'"[^"]*"|“[^”]*”|`[^`]*`|(?<![^\s,;\[(])\'[^\']*\'(?![^\s,;\])])')
+_AND = re.compile(r"\s+(?:and|or|plus|as well as|along with)\s+|\s+&\s+", re.IGNORECASE)
+_LEADING_AND = re.compile(r"^(?:(?:and|or|plus|then|&)\s+)+", re.IGNORECASE)
+_THEN = re.compile(r"\s+(?:and\s+)?then\s+", re.IGNORECASE)
+_GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_HELD = "\ue000"  # private use: stands for a separator that belongs to an item
+
+
+def split_list(text: str, numeric: bool) -> list[str]:
+    """The items of a list said in one go, in order, stripped, without empty ones.
+
+    numeric: the items are numbers, so that spaces, slashes and "to" may separate them too.
+    """
+    text = _without_brackets(text.strip())
+    held: list[str] = []
+
+    def hold(match: re.Match[str]) -> str:
+        held.append(match[0])
+        return f"{_HELD}{len(held) - 1}{_HELD}"
+
+    text = _QUOTED.sub(hold, text)
+    if re.search(r",\s|\band\b|\bor\b", text) or text.count(",") == 1 or not numeric or ",000" in text:
+        text = _GROUPED.sub(hold, text)
+    parts = _split(text, numeric)
+    parts = [re.sub(f"{_HELD}(\\d+){_HELD}", lambda match: held[int(match[1])], part) for part in parts]
+    if numeric:
+        return [part.replace(_HELD, "") for part in _share_unit(parts)]
+    return [item for part in parts if (item := _item(part))]
+
+
+def _split(text: str, numeric: bool) -> list[str]:
+    if "\n" in text or ";" in text:
+        parts = re.split(r"[\n;]", text)
+    elif "," in text:
+        parts = text.split(",")
+        parts[-1:] = _AND.split(parts[-1])
+    elif _AND.search(text):
+        parts = _AND.split(text)
+    elif _THEN.search(text):
+        parts = _THEN.split(text)
+    elif numeric:
+        parts = _split_numbers(text)
+    else:
+        parts = [text]
+    stripped = (_LEADING_AND.sub("", part.strip()).strip() for part in parts)
+    return [part for part in stripped if part]
+
+
+def _split_numbers(text: str) -> list[str]:
+    number = r"-?\d+(?:\.\d+)?"
+    if match := re.fullmatch(rf"(?:from )?({number}) (?:to|through|until|x|by) ({number})( \D+)?", text):
+        return [match[1] + (match[3] or ""), match[2] + (match[3] or "")]
+    for separator in (r"\s+", r"\s*/\s*", r"-", r"\s*x\s*", r"\s*:\s*"):
+        parts = re.split(separator, text)
+        if len(parts) > (2 if separator == "-" else 1) and all(re.fullmatch(number, part) for part in parts):
+            return parts
+    return [text]
+
+
+def _share_unit(parts: list[str]) -> list[str]:
+    """ "5, 10 and 15 km": the unit behind the last number is that of all."""
+    match = re.fullmatch(r"\S*\d\s*([^\W\d_][^\d]*|%)", parts[-1]) if len(parts) > 1 else None
+    if match and all(re.fullmatch(r"[+-]?[\d.,]*\d", part) for part in parts[:-1]):
+        return [f"{part} {match[1]}" for part in parts[:-1]] + parts[-1:]
+    return parts
+
+
+def _without_brackets(text: str) -> str:
+    while len(text) > 1 and _BRACKETS.get(text[0]) == text[-1] and text[0] not in text[1:]:
+        text = text[1:-1].strip()
+    return text
+
+
+def _item(part: str) -> str:
+    return re.sub(r"^(?:the|an?) (?=\S)", "", part)

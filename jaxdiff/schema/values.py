@@ -1,0 +1,203 @@
+"""Said words -> the typed value that a field asks for. Only what the words determine: nothing is guessed."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from jaxdiff.schema.fields import Field, Kind
+from jaxdiff.schema.lists import split_list
+from jaxdiff.schema.numbers import Quantity, read_quantities
+from jaxdiff.schema.units import asked_unit, said_unit
+
+
+class ValueNotUnderstood(ValueError):
+    """The words do not determine a value of the field's kind."""
+
+    def __init__(self, text: str, field: Field, wanted: str):
+        super().__init__(f"{text!r} does not say {wanted} for {field.name!r}")
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,300}\.[0-9]{1,300}")
+_TRUE = frozenset({"true", "yes", "yeah", "yep", "on", "enabled", "enable"})
+_FALSE = frozenset({"false", "no", "nope", "off", "disabled", "disable"})
+_NO_ITEMS = frozenset({"", "none", "nothing", "nobody", "no one", "empty"})
+_DECIMAL_SHARE = re.compile(
+    r"decimal|fraction|\b0?\.\d|between 0 and 1\b|\b0 ?(?:-|to) ?1\b|\b1 = 100 ?%|from 0 to 1\b"
+)
+_PERCENT = re.compile(r"percent|per cent|\bpct\b|in %|percentage")
+_MONEY = re.compile(
+    r"price|cost|amount|budget|salary|income|revenue|money|dollar|euro|pound|currency|fee|payment|loan|principal|"
+    r"balance|wage|rent|profit|value|investment|deposit|sum\b|usd|eur|gbp"
+)
+_HEMISPHERE = re.compile(r"latitude|longitude|\b(?:lat|lon|lng)\b|north|south|west|east")
+_ARTICLE = re.compile(r"(?:the|an?) (?=\S)")
+
+
+def parse_value(text: str, field: Field) -> Any:
+    """The JSON value that `text`, as a user says it, means for `field`. Raises ValueNotUnderstood.
+
+    Bounds and lengths are not looked at (`merge.check_value` does that).
+    """
+    if field.kind is Kind.STRING:
+        return _string(text, field)
+    if field.kind in (Kind.INTEGER, Kind.NUMBER):
+        return _number(text, field)
+    if field.kind is Kind.ARRAY:
+        return _array(text, field)
+    return _candidate(text, field)
+
+
+def _number(text: str, field: Field) -> int | float:
+    plain = text.strip()
+    if _INTEGER.fullmatch(plain):
+        return int(plain)
+    if field.kind is Kind.NUMBER and _DECIMAL.fullmatch(plain):
+        return float(plain)
+    wanted = "an integer" if field.kind is Kind.INTEGER else "a number"
+    hints = _hints(field.name, field.description)
+    outside = re.sub(r"\([^()]*\)", " ", plain)
+    quantities = read_quantities(outside, hints.money) or read_quantities(plain, hints.money)
+    value = _one_value(quantities, field, hints)
+    if value is None:
+        raise ValueNotUnderstood(text, field, wanted)
+    if value.denominator == 1:
+        return int(value)
+    if field.kind is Kind.INTEGER:
+        raise ValueNotUnderstood(text, field, wanted)
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    if math.isinf(found):
+        raise ValueNotUnderstood(text, field, wanted)
+    return found
+
+
+class _Hints:
+    """What a field's name and description say about numbers."""
+
+    def __init__(self, name: str, description: str):
+        words = f"{re.sub(r'(?<=[a-z])(?=[A-Z])|_', ' ', name)} {description}".lower()
+        self.share = bool(_DECIMAL_SHARE.search(words)) or ("share" in words and not _PERCENT.search(words))
+        self.percent = not self.share and bool(_PERCENT.search(words))
+        self.money = bool(_MONEY.search(words))
+        self.hemisphere = bool(_HEMISPHERE.search(words))
+        self.before_christ = "negative for bc" in words or "negative if bc" in words
+        self.unit = asked_unit(name, description)
+
+
+_hints = lru_cache(maxsize=65536)(_Hints)
+
+
+def _one_value(quantities: list[Quantity], field: Field, hints: _Hints) -> Fraction | None:
+    """The single value of what was said, in the field's unit."""
+    if not quantities:
+        return None
+    units = [said_unit(quantity.words) for quantity in quantities]
+    asked, by_name = hints.unit or (None, False)
+    if len(quantities) > 1:
+        dimensions = {unit[0] for unit in units if unit}
+        factors = [unit[1] for unit in units if unit]
+        if len(factors) < len(units) or len(dimensions) > 1 or asked is None or asked[0] not in dimensions:
+            return None
+        if factors != sorted(set(factors), reverse=True):
+            return None
+        return sum((q.value * factor for q, factor in zip(quantities, factors, strict=True)), Fraction(0)) / asked[1]
+    quantity, unit = quantities[0], units[0]
+    value = quantity.value
+    if quantity.percent:
+        return value / 100 if hints.share else value
+    if quantity.fraction and hints.percent and unit is None:
+        return value * 100
+    if unit and asked:
+        if unit[0] == asked[0]:
+            return value * unit[1] / asked[1]
+        if by_name or {unit[0], asked[0]} == {"time", "calendar"}:
+            return None
+    if hints.hemisphere and quantity.words[-1:] in (("s",), ("south",), ("w",), ("west",)):
+        return -abs(value)
+    if hints.before_christ and quantity.words[:1] in (("bc",), ("bce",)):
+        return -value
+    return value
+
+
+def _candidate(text: str, field: Field) -> Any:
+    if text in field.candidates:
+        for value in field.candidates:
+            if isinstance(value, str) and value == text:
+                return value
+    table = _candidate_table(field)
+    wanted = _fold(text)
+    if wanted in table:
+        return table[wanted]
+    if field.kind is Kind.BOOLEAN:
+        if wanted in _TRUE:
+            return True
+        if wanted in _FALSE:
+            return False
+    for value in field.candidates:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            quantities = read_quantities(text)
+            if len(quantities) == 1 and quantities[0].value == Fraction(value):
+                return value
+    raise ValueNotUnderstood(text, field, "one of the listed values")
+
+
+@lru_cache(maxsize=16384)
+def _candidate_table(field: Field) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for value in field.candidates:
+        word = value if isinstance(value, str) else "null" if value is None else str(value)
+        table.setdefault(_fold(word), value)
+    return table
+
+
+def _fold(text: str) -> str:
+    """Case, spaces, underscores and hyphens do not tell candidates apart, unless nothing else is left."""
+    return re.sub(r"[\s_\-]+", "", text).casefold() or text
+
+
+def _string(text: str, field: Field) -> str:
+    return clean_string(text)
+
+
+def clean_string(text: str) -> str:
+    """Spaces, quotes around the whole and punctuation that a span took along are removed; the rest stays as it is."""
+    text = text.strip()
+    pairs = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`", "«": "»"}
+    if len(text) > 1 and pairs.get(text[0]) == text[-1] and not ({text[0], text[-1]} & set(text[1:-1])):
+        return text[1:-1].strip()
+    if text[-1:] in ",;" and text[:-1].strip():
+        text = text[:-1].rstrip()
+    if text[:1] in '"“' and not any(sign in text[1:] for sign in '"”') and len(text) > 1:
+        text = text[1:].lstrip()
+    elif text[-1:] in '"”' and not any(sign in text[:-1] for sign in '"“') and text[-2:-1].isalpha():
+        text = text[:-1].rstrip()
+    if text[-1:] == ")" and "(" not in text and len(text) > 1:
+        text = text[:-1].rstrip()
+    return text
+
+
+def _array(text: str, field: Field) -> list[Any]:
+    item = _item_field(field)
+    numeric = item.kind in (Kind.INTEGER, Kind.NUMBER)
+    if text.strip(" \t\n[](){}.").casefold() in _NO_ITEMS:
+        return []
+    return [parse_value(part, item) for part in split_list(text, numeric)]
+
+
+@lru_cache(maxsize=16384)
+def _item_field(field: Field) -> Field:
+    """The field that one item of an array field is."""
+    items = field.schema["items"]
+    description = f"{items.get('description', '')} {field.description}".strip()
+    return replace(
+        field, kind=field.item_kind, schema=items, candidates=field.item_candidates, description=description,
+        item_kind=None, item_candidates=(),
+    )  # fmt: skip
