@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from jaxdiff.schema.dates import asked_format, read_time, write_as
 from jaxdiff.schema.fields import Field, Kind
 from jaxdiff.schema.lists import split_list
 from jaxdiff.schema.numbers import Quantity, read_quantities
@@ -164,7 +165,13 @@ def _fold(text: str) -> str:
 
 
 def _string(text: str, field: Field) -> str:
-    return clean_string(text)
+    asked = asked_format(field.description, field.format)
+    if asked is None:
+        return clean_string(text)
+    written = write_as(text, asked)
+    if written is None:
+        raise ValueNotUnderstood(text, field, "a date or time in the asked format")
+    return written
 
 
 def clean_string(text: str) -> str:
