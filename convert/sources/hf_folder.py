@@ -1,4 +1,4 @@
-"""Hugging Face folders: configuration, tokenizer and chat template beside safetensors or `pytorch_model.bin` weights."""
+"""Hugging Face folders: configuration, tokenizer and chat template beside the weights."""
 
 from __future__ import annotations
 

@@ -25,9 +25,7 @@ def safetensors_tensors(files: Iterable[Path]) -> Iterator[SourceTensor]:
                     header = opened.get_slice(name)
                     dtype = header.get_dtype()
                     shape = tuple(header.get_shape())
-                    yield SourceTensor(
-                        name, shape, _DTYPES.get(dtype, dtype), functools.partial(_load, file, name)
-                    )
+                    yield SourceTensor(name, shape, _DTYPES.get(dtype, dtype), functools.partial(_load, file, name))
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{file}: damaged or incomplete safetensors file: {error}") from error
 
