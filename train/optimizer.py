@@ -38,7 +38,7 @@ class OptimizerConfig:
             if not (0 < value < float("inf") or (value == 0 and not positive)):
                 raise ConfigError(f"{name}={value} must be {'>' if positive else '>='} 0 and finite")
         if not 0 <= self.warmup < self.steps:
-            raise ConfigError(f"{self.warmup=} must be >= 0 and below {self.steps=}")
+            raise ConfigError(f"warmup={self.warmup} must be >= 0 and below steps={self.steps}")
         for name in ("b1", "b2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be in [0, 1)")

@@ -30,7 +30,7 @@ def expand_packs(path: str | Path, per_tool: int, seed: int) -> list[Row]:
     """
     if per_tool < 1:
         raise InputError(f"{per_tool=} must be >= 1")
-    rows = []
+    rows: list[Row] = []
     for place, pack in read_json_lines(path):
         try:
             rows += _expand(pack, per_tool, random.Random(f"{seed}:{pack['tool']['name']}"))

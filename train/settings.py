@@ -160,7 +160,7 @@ def settings_from_args(args: Sequence[str], defaults: TrainSettings | None = Non
 
     Raises ConfigError for impossible values; for unknown options and `--help` `tyro` prints the usage and exits.
     """
-    words = tyro.cli(_command_line(defaults), args=args)
+    words: Any = tyro.cli(_command_line(defaults), args=args)
     return TrainSettings.from_dict(dataclasses.asdict(words))
 
 
@@ -169,12 +169,12 @@ def _command_line(defaults: TrainSettings | None) -> type:
     hints = get_type_hints(TrainSettings) | {"data": tuple[str, ...], "out": str}
     fields = []
     for setting in dataclasses.fields(TrainSettings):
-        value = setting.default if defaults is None else getattr(defaults, setting.name)
+        value: Any = setting.default if defaults is None else getattr(defaults, setting.name)
         if setting.name == "data":
             value = tuple(map(str, value))
         elif isinstance(value, Path):
             value = str(value)
-        hint = Annotated[hints[setting.name], tyro.conf.arg(help=setting.metadata["help"])]
+        hint: Any = Annotated[hints[setting.name], tyro.conf.arg(help=setting.metadata["help"])]
         fields.append((setting.name, hint, dataclasses.field(default=value)))
     return dataclasses.make_dataclass("TrainSettings", fields)
 

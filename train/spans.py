@@ -108,7 +108,8 @@ def _overlap(a: Span, b: Span) -> bool:
 
 def _numbers(query: str) -> list[tuple[Span, float]]:
     """Every number said in the query, with its place, from left to right; a percentage also as a fraction."""
-    found, fractions = [], []
+    found: list[tuple[Span, float]] = []
+    fractions: list[tuple[Span, float]] = []
     for match in _DIGITS.finditer(query):
         found.append((match.span(1), float(match[1].replace(",", ""))))
         if match[2]:
@@ -130,7 +131,7 @@ def _occurrences(value: Any, query: str, numbers: list[tuple[Span, float]]) -> l
     if isinstance(value, str) and value.strip():
         words = r"\s+".join(re.escape(word) for word in value.split())
         # A country code such as "IN" or "IT" is not the common word.
-        case = re.NOFLAG if len(value) == 2 and value.isupper() else re.IGNORECASE
+        case = re.NOFLAG if len(value) == 2 and value.isalpha() and value.isupper() else re.IGNORECASE
         return [match.span() for match in re.finditer(rf"(?<!\w){words}(?!\w)", query, case)]
     if isinstance(value, list) and value:
         return _windows(value, query, numbers)
@@ -146,11 +147,11 @@ def _windows(items: list[Any], query: str, numbers: list[tuple[Span, float]]) ->
         wanted[tuple(places)] += 1
     windows = []
     for start in sorted({span[0] for places in wanted for span in places}):
-        ends = []
-        for places, times in wanted.items():
-            later = [span[1] for span in places if span[0] >= start]
-            ends.append(later[times - 1] if len(later) >= times else None)
-        if None not in ends:
+        ends: list[int] = []
+        for spans, times in wanted.items():
+            later = [span[1] for span in spans if span[0] >= start]
+            ends += later[times - 1 : times]
+        if len(ends) == len(wanted):
             windows.append((start, max(ends)))
     if not windows:
         return []

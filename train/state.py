@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -55,7 +56,7 @@ class TrainState:
         updates, opt_state = optimizer.update(gradients, self.opt_state, _params(base, self.head))
         head = optax.apply_updates(self.head, updates["head"])
         ema = None if self.ema is None else optax.incremental_update(head, self.ema, 1 - ema_decay)
-        return self.replace(step=self.step + 1, head=head, opt_state=opt_state, ema=ema)
+        return dataclasses.replace(self, step=self.step + 1, head=head, opt_state=opt_state, ema=ema)
 
 
 def _params(base: Any, head: Any) -> dict[str, Any]:
