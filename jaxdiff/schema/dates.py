@@ -44,8 +44,11 @@ _FILLER = re.compile(
     r"^(?:(?:on|at|in|by|from|since|until|till|before|after|the|of|as|date|day|and) )+|[\s,;]+$|^[\s,;]+"
 )
 _WEEKDAY = re.compile(rf"\b(?:{'|'.join(list(calendar.day_name) + list(calendar.day_abbr))})\b[,.]?\s*", re.IGNORECASE)
+_SHARP = re.compile(r",? (?:sharp|exactly|precisely|on the dot)$")
 _WEEK = re.compile(r"(?:the )?(?:(\d{1,2})(?:st|nd|rd|th) week|week (\d{1,2}))(?: of|,| in)? (\d{4})")
-_ROUGHLY = re.compile(r"\b(?:early|late|mid|the (?:start|beginning|end|middle) of|the month of)[ -]")
+_ROUGHLY = re.compile(
+    r"\b(?:early|late|mid|the (?:start|beginning|end|middle) of|the month of|month of)[ -]", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ def asked_format(description: str, format_keyword: str = "") -> AskedFormat | No
     match = _MASK.search(description)
     if match is None and (lower := _LOWER_MASK.search(description)):
         match = _MASK.fullmatch(lower[0].upper())
+    if match and ":" in match[0] and "HH" not in match[0]:
+        return None  # "MM:SS" is a duration
     if match is None:
         return AskedFormat("%Y-%m-%d", frozenset({"year", "month", "day"})) if format_keyword == "date" else None
     mask = _CLOCK_MINUTES.sub("\0", match[0])
@@ -108,7 +113,7 @@ def write_as(text: str, asked: AskedFormat) -> str | None:
 
 def read_time(text: str) -> tuple[time, str] | None:
     """The time of day in `text` and the text without it; None where none is determined ("half past nine")."""
-    text = alpha2digit(text.lower().replace("’", "'"), "en", threshold=0)
+    text = alpha2digit(_SHARP.sub("", text.lower().replace("’", "'")), "en", threshold=0)
     match = next((found for found in _CLOCK.finditer(text)), None)
     if match is None:
         return None
@@ -147,7 +152,7 @@ def _hour24(hour: int, period: str | None) -> int | None:
         return None
     if period == "midnight":
         return 0 if hour == 12 else None
-    if period.startswith("a") and period != "at night" or "morning" in period:
+    if (period.startswith("a") and period != "at night") or "morning" in period:
         return hour % 12
     if "night" in period:
         return hour % 12 if hour == 12 or hour < 6 else hour + 12
@@ -170,9 +175,9 @@ def _conforms(text: str, template: str) -> bool:
 
 
 def _read_date(text: str, wanted: frozenset[str], template: str) -> date | None:
-    text = _FILLER.sub("", _WEEKDAY.sub("", text.strip())).strip()
     if "day" not in wanted:
-        text = _FILLER.sub("", _ROUGHLY.sub("", text + " ")).strip()
+        text = _ROUGHLY.sub("", text)
+    text = _FILLER.sub("", _WEEKDAY.sub("", text.strip())).strip()
     for iso in _ISO_FORMATS:
         try:
             return datetime.strptime(text, iso).date()

@@ -6,17 +6,18 @@ import re
 
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _QUOTED = re.compile(r'"[^"]*"|“[^”]*”|`[^`]*`|(?<![^\s,;\[(])\'[^\']*\'(?![^\s,;\])])')
-_AND = re.compile(r"\s+(?:and|or|plus|as well as|along with)\s+|\s+&\s+", re.IGNORECASE)
+_AND = re.compile(r"\s+(?:and|or|plus|as well as|along with)\s+", re.IGNORECASE)
 _LEADING_AND = re.compile(r"^(?:(?:and|or|plus|then|&)\s+)+", re.IGNORECASE)
 _THEN = re.compile(r"\s+(?:and\s+)?then\s+", re.IGNORECASE)
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _HELD = "\ue000"  # private use: stands for a separator that belongs to an item
 
 
-def split_list(text: str, numeric: bool) -> list[str]:
+def split_list(text: str, numeric: bool, name: str = "") -> list[str]:
     """The items of a list said in one go, in order, stripped, without empty ones.
 
     numeric: the items are numbers, so that spaces, slashes and "to" may separate them too.
+    name: what the list is called; "tags a and b" for `tags` are two items without the word.
     """
     text = _without_brackets(text.strip())
     held: list[str] = []
@@ -25,7 +26,9 @@ def split_list(text: str, numeric: bool) -> list[str]:
         held.append(match[0])
         return f"{_HELD}{len(held) - 1}{_HELD}"
 
-    text = _QUOTED.sub(hold, text)
+    text = _QUOTED.sub(hold, re.sub(r"^(?:only|just) ", "", text, flags=re.IGNORECASE))
+    if len(name) > 3:
+        text = re.sub(rf"^(?:the )?{re.escape(name.removesuffix('s'))}s? (?=\S)", "", text, flags=re.IGNORECASE)
     if re.search(r",\s|\band\b|\bor\b", text) or text.count(",") == 1 or not numeric or ",000" in text:
         text = _GROUPED.sub(hold, text)
     parts = _split(text, numeric)
@@ -40,9 +43,11 @@ def _split(text: str, numeric: bool) -> list[str]:
         parts = re.split(r"[\n;]", text)
     elif "," in text:
         parts = text.split(",")
-        parts[-1:] = _AND.split(parts[-1])
+        parts[-1:] = _AND.split(parts[-1]) if _AND.search(parts[-1]) else re.split(r"\s+&\s+", parts[-1])
     elif _AND.search(text):
         parts = _AND.split(text)
+    elif re.search(r"\s&\s", text):
+        parts = re.split(r"\s+&\s+", text)
     elif _THEN.search(text):
         parts = _THEN.split(text)
     elif numeric:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 
 from text_to_num import alpha2digit
 
@@ -32,7 +33,9 @@ CURRENCY_SIGNS = "$€£¥₹₽₩"
 _ROUND = ("100", "1000", "1000000", "1000000000", "1000000000000")
 _PLAIN = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅕": "1/5", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8"}
-_CHARACTERS = str.maketrans({"−": "-", "–": "-", "—": "-", "\u00a0": " ", "\u202f": " ", "’": "'", "‘": "'", "μ": "µ"})
+_CHARACTERS = str.maketrans(
+    {"\u2212": "-", "\u2013": "-", "\u2014": "-", "\u00a0": " ", "\u202f": " ", "\u2019": "'", "\u2018": "'", "μ": "µ"}
+)
 _FRACTION = re.compile(
     rf"\b({'|'.join(NUMERATORS)}|[0-9]+)[ -]({'|'.join(DENOMINATORS)})\b(?! (?:floor|letter|time|place|row|day))"
 )
@@ -41,8 +44,9 @@ _ORDINAL_SECOND = re.compile(
 )
 _GROUPED = re.compile(r"(?<![\d.,])(\d{1,3})((?:[,' ]\d{3})+)(?![\d,]|\.\d*[,.]\d|'\d)")
 _TOKEN = re.compile(
-    r"""(?P<fraction>\d+\s*/\s*[1-9]\d*(?![\d/.])) | (?P<number>(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?)(?P<ordinal>st|nd|rd|th)?
-      | (?P<percent>%) | (?P<word>[^\W\d_]+(?:[²³]|/[^\W\d_]+)*'?) | (?P<mark>\S)""",
+    r"""(?P<fraction>\d+\s*/\s*[1-9]\d*(?![\d/.])) | (?P<number>(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?)
+        (?P<ordinal>st|nd|rd|th)?
+      | (?P<percent>%) | (?P<word>[^\W\d_]+(?:[²³23](?!\w)|/[^\W\d_]+)*'?) | (?P<mark>\S)""",
     re.VERBOSE,
 )
 
@@ -69,16 +73,17 @@ class Quantity:
     article: bool = False
 
 
-def read_quantities(text: str, money_like: bool = False) -> list[Quantity]:
-    """All numbers said in `text`, in order; an empty list where none is or where digits are part of something else.
+@lru_cache(maxsize=65536)
+def read_quantities(text: str, money_like: bool = False) -> tuple[Quantity, ...]:
+    """All numbers said in `text`, in order; an empty tuple where none is or where digits are part of something else.
 
     money_like: "3m" is three million rather than three metres.
     """
     if _PLAIN.fullmatch(text):
-        return [Quantity(Fraction(text))]
+        return (Quantity(Fraction(text)),)
     tokens = _tokens(text)
     if any(kind == "broken" for kind, _ in tokens):
-        return []
+        return ()
     money = any(kind == "currency" for kind, _ in tokens)
     found: list[Quantity] = []
     lead: list[str] = []
@@ -92,7 +97,7 @@ def read_quantities(text: str, money_like: bool = False) -> list[Quantity]:
         value, how, index = atom
         value, index = _multiply(tokens, index, value, how, money or money_like)
         words: list[str] = []
-        while index < len(tokens) and _atom(tokens, index) is None:
+        while index < len(tokens) and (tokens[index][1] in WHOLE_WORDS or _atom(tokens, index) is None):
             words.append(tokens[index][1])
             index += 1
         percent = words[:1] in (["%"], ["percent"], ["pct"], ["percentage"]) or words[:2] == ["per", "cent"]
@@ -109,7 +114,7 @@ def read_quantities(text: str, money_like: bool = False) -> list[Quantity]:
     if any("belowzero" in quantity.words for quantity in counted):
         counted = [replace(quantity, value=-quantity.value) for quantity in counted]
     # An article counts only where no other number is said: "3 lessons a week".
-    return counted or found[:1]
+    return tuple(counted or found[:1])
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -148,6 +153,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 def _words_to_digits(text: str) -> str:
     text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text)
+    text = re.sub(r"\bsingle one\b", "single", text)
     text = re.sub(r"\b(?:below zero|below freezing)\b", "belowzero", text)
     text = _FRACTION.sub(lambda m: f"{NUMERATORS.get(m[1]) or m[1]}/{DENOMINATORS[m[2]]}", text)
     text = re.sub(r"\b(point|zero|nought|nineteen|twenty|eighteen) (?:oh|o)\b", r"\1 zero", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import math
 import re
 from dataclasses import replace
@@ -9,11 +10,12 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from jaxdiff.schema.codes import asked_code, write_code
 from jaxdiff.schema.dates import asked_format, read_time, write_as
 from jaxdiff.schema.fields import Field, Kind
 from jaxdiff.schema.lists import split_list
-from jaxdiff.schema.numbers import Quantity, read_quantities
-from jaxdiff.schema.units import asked_unit, said_unit
+from jaxdiff.schema.numbers import MULTIPLIERS, Quantity, read_quantities
+from jaxdiff.schema.units import asked_unit, own_factors, said_unit
 
 
 class ValueNotUnderstood(ValueError):
@@ -28,8 +30,8 @@ _DECIMAL = re.compile(r"[+-]?[0-9]{1,300}\.[0-9]{1,300}")
 _TRUE = frozenset({"true", "yes", "yeah", "yep", "on", "enabled", "enable"})
 _FALSE = frozenset({"false", "no", "nope", "off", "disabled", "disable"})
 _NO_ITEMS = frozenset({"", "none", "nothing", "nobody", "no one", "empty"})
-_DECIMAL_SHARE = re.compile(
-    r"decimal|fraction|\b0?\.\d|between 0 and 1\b|\b0 ?(?:-|to) ?1\b|\b1 = 100 ?%|from 0 to 1\b"
+_SHARE = re.compile(
+    r"decimal\b(?! (?:place|degree|integer|point))|fraction\b|\b0\.\d|between 0 and 1\b|\b0 ?(?:-|to) ?1\b|\b0 = .*\b1 = "
 )
 _PERCENT = re.compile(r"percent|per cent|\bpct\b|in %|percentage")
 _MONEY = re.compile(
@@ -37,7 +39,9 @@ _MONEY = re.compile(
     r"balance|wage|rent|profit|value|investment|deposit|sum\b|usd|eur|gbp"
 )
 _HEMISPHERE = re.compile(r"latitude|longitude|\b(?:lat|lon|lng)\b|north|south|west|east")
-_ARTICLE = re.compile(r"(?:the|an?) (?=\S)")
+_COMPACT_PHONE = re.compile(r"without spaces|no spaces|E\.164")
+_SCALE_NAMES = ("thousands", "millions", "billions")
+_MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name) if name}
 
 
 def parse_value(text: str, field: Field) -> Any:
@@ -61,7 +65,9 @@ def _number(text: str, field: Field) -> int | float:
     if field.kind is Kind.NUMBER and _DECIMAL.fullmatch(plain):
         return float(plain)
     wanted = "an integer" if field.kind is Kind.INTEGER else "a number"
-    hints = _hints(field.name, field.description)
+    hints = _hints(field.name, field.description, field.schema.get("maximum") == 1)
+    if hints.calendar and (found := _of_calendar(plain, hints.calendar)) is not None:
+        return found
     outside = re.sub(r"\([^()]*\)", " ", plain)
     quantities = read_quantities(outside, hints.money) or read_quantities(plain, hints.money)
     value = _one_value(quantities, field, hints)
@@ -83,25 +89,31 @@ def _number(text: str, field: Field) -> int | float:
 class _Hints:
     """What a field's name and description say about numbers."""
 
-    def __init__(self, name: str, description: str):
-        words = f"{re.sub(r'(?<=[a-z])(?=[A-Z])|_', ' ', name)} {description}".lower()
-        self.share = bool(_DECIMAL_SHARE.search(words)) or ("share" in words and not _PERCENT.search(words))
-        self.percent = not self.share and bool(_PERCENT.search(words))
+    def __init__(self, name: str, description: str, at_most_one: bool):
+        parts = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name).lower()
+        words = f"{parts} {description}".lower()
+        percent = _PERCENT.search(words)
+        self.share = at_most_one or bool(_SHARE.search(words)) or ("share" in words and not percent)
+        self.percent = not self.share and bool(percent)
         self.money = bool(_MONEY.search(words))
         self.hemisphere = bool(_HEMISPHERE.search(words))
         self.before_christ = "negative for bc" in words or "negative if bc" in words
         self.unit = asked_unit(name, description)
+        self.own_factors = own_factors(description)
+        last = parts.split()[-1:]
+        self.calendar = last[0] if last in (["hour"], ["month"]) else ""
+        self.scale = MULTIPLIERS.get(last[0].removesuffix("s"), 1) if last and last[0] in _SCALE_NAMES else 1
 
 
 _hints = lru_cache(maxsize=65536)(_Hints)
 
 
-def _one_value(quantities: list[Quantity], field: Field, hints: _Hints) -> Fraction | None:
+def _one_value(quantities: tuple[Quantity, ...], field: Field, hints: _Hints) -> Fraction | None:
     """The single value of what was said, in the field's unit."""
     if not quantities:
         return None
-    units = [said_unit(quantity.words) for quantity in quantities]
     asked, by_name = hints.unit or (None, False)
+    units = [said_unit(quantity.words, asked[0] if asked else "") for quantity in quantities]
     if len(quantities) > 1:
         dimensions = {unit[0] for unit in units if unit}
         factors = [unit[1] for unit in units if unit]
@@ -114,6 +126,10 @@ def _one_value(quantities: list[Quantity], field: Field, hints: _Hints) -> Fract
     value = quantity.value
     if quantity.percent:
         return value / 100 if hints.share else value
+    if quantity.words[:1] and quantity.words[0] in hints.own_factors:
+        return value * hints.own_factors[quantity.words[0]]
+    if hints.scale > 1 and abs(value) >= hints.scale // 10:
+        return value / hints.scale
     if quantity.fraction and hints.percent and unit is None:
         return value * 100
     if unit and asked:
@@ -126,6 +142,15 @@ def _one_value(quantities: list[Quantity], field: Field, hints: _Hints) -> Fract
     if hints.before_christ and quantity.words[:1] in (("bc",), ("bce",)):
         return -value
     return value
+
+
+def _of_calendar(text: str, asked: str) -> int | None:
+    """The number of the named month, or the full hour of the day, that `text` says."""
+    if asked == "month":
+        named = {number for name, number in _MONTHS.items() if re.search(rf"\b{name}\b", text.lower())}
+        return named.pop() if len(named) == 1 else None
+    read = read_time(text)
+    return read[0].hour if read and read[0].minute == 0 and not read[1] else None
 
 
 def _candidate(text: str, field: Field) -> Any:
@@ -156,6 +181,12 @@ def _candidate_table(field: Field) -> dict[str, Any]:
     for value in field.candidates:
         word = value if isinstance(value, str) else "null" if value is None else str(value)
         table.setdefault(_fold(word), value)
+    for name in (*calendar.day_name, *calendar.month_name):
+        full, short = name.casefold(), name[:3].casefold()
+        if short in table and full not in table:
+            table[full] = table[short]
+        elif full in table and short not in table:
+            table[short] = table[full]
     return table
 
 
@@ -167,7 +198,11 @@ def _fold(text: str) -> str:
 def _string(text: str, field: Field) -> str:
     asked = asked_format(field.description, field.format)
     if asked is None:
-        return clean_string(text)
+        cleaned = clean_string(text)
+        if cleaned[:1] == "+" and _COMPACT_PHONE.search(field.description):
+            return re.sub(r"[\s().-]", "", cleaned)
+        code = asked_code(field.name, field.description)
+        return cleaned if code is None else write_code(cleaned, code, field.description) or cleaned
     written = write_as(text, asked)
     if written is None:
         raise ValueNotUnderstood(text, field, "a date or time in the asked format")
@@ -196,7 +231,7 @@ def _array(text: str, field: Field) -> list[Any]:
     numeric = item.kind in (Kind.INTEGER, Kind.NUMBER)
     if text.strip(" \t\n[](){}.").casefold() in _NO_ITEMS:
         return []
-    return [parse_value(part, item) for part in split_list(text, numeric)]
+    return [parse_value(part, item) for part in split_list(text, numeric, field.name)]
 
 
 @lru_cache(maxsize=16384)
