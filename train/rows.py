@@ -67,11 +67,18 @@ def read_rows(path: str | Path, limit: int | None = None, seed: int = 0) -> tupl
 
     Kept are rows of a tool with 1 to `MAX_PROPERTIES` properties that the scaffold supports, whose arguments validate,
     and whose query has at most `MAX_QUERY_LENGTH` code points. limit: a sample of that many, drawn by `seed` and row id
-    alone, so that a larger sample holds every smaller one. Raises InputError naming file and line.
+    alone, so that a larger sample holds every smaller one; rows beyond it are not looked at and count as sampled out.
+    Raises InputError naming file and line.
     """
-    rows: list[Row] = []
+    if limit is not None and limit < 1:
+        raise InputError(f"{limit=} must be >= 1")
+    records = [(_rank(seed, f"{record.get('id')}"), place, record) for place, record in read_json_lines(path)]
+    rows: dict[str, Row] = {}
     dropped: Dropped = Counter()
-    for place, record in read_json_lines(path):
+    for seen, (_, place, record) in enumerate(sorted(records, key=lambda entry: entry[0]) if limit else records):
+        if len(rows) == limit:
+            dropped["sampled out"] = len(records) - seen
+            break
         try:
             row = _row(record)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -79,12 +86,8 @@ def read_rows(path: str | Path, limit: int | None = None, seed: int = 0) -> tupl
         if isinstance(row, str):
             dropped[row] += 1
         else:
-            rows.append(row)
-    if limit is not None and len(rows) > limit:
-        kept = {id(row) for row in sorted(rows, key=lambda row: _rank(seed, row.id))[:limit]}
-        dropped["sampled out"] += len(rows) - limit
-        rows = [row for row in rows if id(row) in kept]
-    return rows, dropped
+            rows[place] = row
+    return [rows[place] for _, place, _ in records if place in rows], dropped
 
 
 def supported(tool: dict[str, Any]) -> bool:

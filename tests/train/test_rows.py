@@ -113,6 +113,21 @@ def test_a_larger_sample_holds_every_smaller_one_and_the_seed_matters(write):
     assert sample(10, 1) == sample(10, 1) != sample(10, 2)
     assert sample(None, 1) == sample(100, 1) == [f"demo-{number}" for number in range(40)]
     assert read_rows(path, 10, 1)[1] == {"sampled out": 30}
+    assert sample(10, 1) == sorted(sample(10, 1), key=sample(None, 1).index)
+
+
+def test_a_sample_is_filled_up_where_rows_are_dropped(write):
+    path = write(*(record(number, calls=[] if number % 2 else record()["calls"]) for number in range(40)))
+    rows, dropped = read_rows(path, 15, 3)
+    assert len(rows) == 15
+    assert not any(int(row.id.removeprefix("demo-")) % 2 for row in rows)
+    assert dropped["no call"] + dropped["sampled out"] == 25
+    assert len(read_rows(path, 30, 3)[0]) == 20
+
+
+def test_a_limit_below_one_is_refused(write):
+    with pytest.raises(InputError, match="limit=0"):
+        read_rows(write(record()), 0)
 
 
 @pytest.mark.parametrize(
