@@ -1,0 +1,290 @@
+"""The denoising loop against a plain Python loop, and its laws."""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxdiff.diffusion.denoise import DenoiseConfig, denoise
+from jaxdiff.errors import ConfigError
+
+B, N, V, MASK = 3, 7, 11, 10
+TABLE = jnp.asarray(np.random.default_rng(0).normal(size=(V, V)), jnp.float32)
+PLACE = jnp.asarray(np.random.default_rng(1).normal(size=(N, V)), jnp.float32)
+
+
+def predict(tokens, t):
+    """Logits that depend on the whole row, on the position and on the time; <MASK> is the favourite."""
+    row = TABLE[tokens].sum(axis=1)
+    logits = PLACE[None] + jnp.sin(row)[:, None, :] * 2 + jnp.cos(5 * t)[:, None, None] * TABLE[None, :N]
+    return logits.at[..., MASK].add(20.0)
+
+
+def canvas(seed=0, masked_share=0.7):
+    rng = np.random.default_rng(seed)
+    value_mask = rng.random((B, N)) < 0.8
+    tokens = rng.integers(0, V - 1, (B, N))
+    tokens[rng.random((B, N)) < masked_share] = MASK
+    return jnp.asarray(tokens, jnp.int32), jnp.asarray(value_mask)
+
+
+def plain_loop(tokens, value_mask, keys, config, bias):
+    """The same in plain Python: one row after another, one position after another."""
+    tokens, value_mask = np.array(tokens), np.asarray(value_mask)
+    confidence = np.ones((B, N), np.float32)
+    trace = []
+    slots = [[i for i in range(N) if value_mask[b, i] and tokens[b, i] == MASK] for b in range(B)]
+    running = np.zeros((B, N), np.float32)
+    for b in range(B):
+        confidence[b, slots[b]] = 0
+    for step in range(config.steps):
+        left = config.steps - step
+        logits = np.asarray(predict(jnp.asarray(tokens), jnp.full((B,), left / config.steps, jnp.float32)))
+        logits = logits + np.asarray(bias)
+        revealed = np.zeros((B, N), bool)
+        for b in range(B):
+            masked = [i for i in slots[b] if tokens[b, i] == MASK]
+            standing = [i for i in slots[b] if tokens[b, i] != MASK]
+            if not masked:
+                continue
+            proposal, probability = {}, {}
+            for i in masked:
+                scores = logits[b, i, :MASK].astype(np.float64)
+                chances = np.exp(scores - scores.max())
+                chances /= chances.sum()
+                if config.temperature > 0:
+                    noise_key = jax.random.fold_in(jax.random.fold_in(keys[b], step), i)
+                    scores = scores / config.temperature + np.asarray(jax.random.gumbel(noise_key, (V,)))[:MASK]
+                proposal[i] = int(np.argmax(scores))
+                probability[i] = chances[proposal[i]]
+                running[b, i] = max(running[b, i], probability[i])
+            by_confidence = sorted(masked, key=lambda i: (-probability[i], i))
+            if left == 1:
+                chosen = masked
+            elif config.reveal == "threshold":
+                chosen = [i for i in masked if probability[i] >= config.threshold] or by_confidence[:1]
+            else:
+                chosen = by_confidence[: config.top_k or math.ceil(len(masked) / left)]
+            for i in chosen:
+                tokens[b, i], confidence[b, i], revealed[b, i] = proposal[i], probability[i], True
+            if left > 1:
+                for i in sorted(standing, key=lambda i: (running[b, i], i))[: config.remask]:
+                    tokens[b, i], confidence[b, i] = MASK, 0
+        trace.append((revealed, tokens.copy(), confidence.copy()))
+    return tokens, confidence, trace
+
+
+# Each is compiled once for the whole file; together they cover every option, and the options that act on one another.
+CONFIGS = (
+    DenoiseConfig(steps=1),
+    DenoiseConfig(steps=4),
+    DenoiseConfig(steps=3, top_k=2),
+    DenoiseConfig(steps=6, remask=2),
+    DenoiseConfig(steps=5, top_k=2, remask=1, temperature=0.7),
+    DenoiseConfig(steps=5, reveal="threshold", threshold=0.3),
+    DenoiseConfig(steps=4, reveal="threshold", threshold=0.4, remask=1),
+    DenoiseConfig(steps=4, reveal="threshold", threshold=0.9, temperature=2.0),
+)
+SAMPLED = CONFIGS[4]
+NO_BIAS = jnp.zeros((B, N, V))
+
+
+@functools.cache
+def filler(config):
+    return jax.jit(
+        lambda tokens, value_mask, key, bias: denoise(
+            predict, tokens, value_mask, key, mask_id=MASK, config=config, bias=bias
+        )
+    )
+
+
+def forbid_half(seed):
+    forbidden = np.random.default_rng(seed).random((B, N, V)) < 0.5
+    forbidden[..., 0] = False
+    return jnp.where(jnp.asarray(forbidden), -jnp.inf, 0.0)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+@settings(max_examples=12)
+@given(seed=st.integers(0, 1000), masked_share=st.sampled_from([0.3, 0.7, 1.0]), biased=st.booleans())
+def test_equals_a_plain_loop(config, seed, masked_share, biased):
+    tokens, value_mask = canvas(seed, masked_share)
+    bias = forbid_half(seed) if biased else NO_BIAS
+    keys = jax.random.split(jax.random.key(seed), B)
+    result = filler(config)(tokens, value_mask, keys, bias)
+    want_tokens, want_confidence, want_trace = plain_loop(tokens, value_mask, keys, config, bias)
+    np.testing.assert_array_equal(result.tokens, want_tokens)
+    np.testing.assert_allclose(result.confidence, want_confidence, atol=1e-5)
+    for step, (revealed, stood, confidence) in enumerate(want_trace):
+        np.testing.assert_array_equal(result.trace.revealed[step], revealed)
+        np.testing.assert_array_equal(result.trace.tokens[step], stood)
+        np.testing.assert_allclose(result.trace.confidence[step], confidence, atol=1e-5)
+
+    slots = np.asarray(value_mask & (tokens == MASK))
+    assert (np.asarray(result.tokens)[slots] != MASK).all()
+    assert (np.asarray(result.tokens)[~slots] == np.asarray(tokens)[~slots]).all()
+    assert (np.asarray(result.confidence)[~slots] == 1).all()
+    assert not np.asarray(result.trace.revealed)[:, ~slots].any()
+
+
+def test_without_bias_and_jit_the_result_is_the_same():
+    tokens, value_mask = canvas(8)
+    config = CONFIGS[1]
+    eager = denoise(predict, tokens, value_mask, jax.random.key(0), mask_id=MASK, config=config)
+    compiled = filler(config)(tokens, value_mask, jax.random.split(jax.random.key(1), B), NO_BIAS)
+    np.testing.assert_array_equal(eager.tokens, compiled.tokens)
+    np.testing.assert_allclose(eager.confidence, compiled.confidence, atol=1e-6)
+
+
+def test_forbidden_tokens_are_never_chosen():
+    tokens, value_mask = canvas(4, 1.0)
+    bias = jnp.full((V,), -jnp.inf).at[jnp.asarray([2, 5])].set(0.0)
+    bias = jnp.broadcast_to(bias, (B, N, V))
+    seen = set()
+    for seed in range(20):
+        result = filler(CONFIGS[-1])(tokens, value_mask, jax.random.split(jax.random.key(seed), B), bias)
+        seen |= set(np.asarray(result.tokens)[np.asarray(value_mask)].tolist())
+    assert seen == {2, 5}
+
+
+def test_traced_once_over_repeated_calls():
+    traces = []
+
+    @jax.jit
+    def fill(tokens, value_mask, key):
+        traces.append("denoise")
+        return denoise(predict, tokens, value_mask, key, mask_id=MASK, config=DenoiseConfig(remask=1))
+
+    for seed in range(4):
+        fill(*canvas(seed), jax.random.key(seed))
+    assert traces == ["denoise"]
+
+
+def test_same_key_same_result_and_another_key_another():
+    tokens, value_mask = canvas(1, 1.0)
+
+    def fill(seed, config):
+        return np.asarray(filler(config)(tokens, value_mask, jax.random.split(jax.random.key(seed), B), NO_BIAS).tokens)
+
+    np.testing.assert_array_equal(fill(0, SAMPLED), fill(0, SAMPLED))
+    assert (fill(0, SAMPLED) != fill(1, SAMPLED)).any()
+    np.testing.assert_array_equal(fill(0, CONFIGS[1]), fill(1, CONFIGS[1]))
+
+
+def test_noise_differs_between_rows_positions_and_steps():
+    def flat(tokens, t):
+        return jnp.zeros((*tokens.shape, 1000))
+
+    tokens = jnp.full((4, 40), 999, jnp.int32)
+    result = denoise(
+        flat, tokens, tokens == 999, jax.random.key(0), mask_id=999, config=DenoiseConfig(steps=4, temperature=1.0)
+    )
+    # 160 draws of 999 equally likely tokens repeat a dozen times; one key used twice would repeat a quarter or more.
+    assert len(np.unique(result.tokens)) > 130
+
+
+@pytest.mark.parametrize("config", [SAMPLED, CONFIGS[-1]], ids=str)
+def test_a_row_does_not_depend_on_the_others(config):
+    tokens, value_mask = canvas(2, 0.9)
+    keys = jax.random.split(jax.random.key(5), B)
+    together = filler(config)(tokens, value_mask, keys, NO_BIAS)
+    other = canvas(77, 0.2)
+    for row in range(B):
+        mixed_tokens, mixed_mask = other[0].at[0].set(tokens[row]), other[1].at[0].set(value_mask[row])
+        mixed_keys = jax.random.split(jax.random.key(9), B).at[0].set(keys[row])
+        mixed = filler(config)(mixed_tokens, mixed_mask, mixed_keys, NO_BIAS)
+        np.testing.assert_array_equal(mixed.tokens[0], together.tokens[row])
+        np.testing.assert_array_equal(mixed.trace.revealed[:, 0], together.trace.revealed[:, row])
+
+
+def test_a_longer_canvas_does_not_change_the_draws():
+    def plain(tokens, t):
+        return jnp.zeros((*tokens.shape, 50))
+
+    config = DenoiseConfig(steps=1, temperature=1.0)
+    short, long = (
+        denoise(plain, tokens, tokens == 49, jax.random.key(0), mask_id=49, config=config).tokens
+        for tokens in (jnp.full((2, 5), 49, jnp.int32), jnp.full((2, 9), 49, jnp.int32))
+    )
+    np.testing.assert_array_equal(short, long[:, :5])
+
+
+def test_steps_after_the_last_mask_change_nothing_and_predict_nothing():
+    calls = []
+
+    def counted(tokens, t):
+        jax.debug.callback(lambda time: calls.append(float(time)), t[0])
+        return predict(tokens, t)
+
+    tokens, value_mask = canvas(3, 1.0)
+    config = DenoiseConfig(steps=12, top_k=3)
+    result = denoise(counted, tokens, value_mask, jax.random.key(0), mask_id=MASK, config=config)
+    jax.effects_barrier()
+    needed = math.ceil(int(value_mask.sum(axis=1).max()) / 3)
+    assert needed < 12
+    np.testing.assert_allclose(sorted(calls, reverse=True), [(12 - step) / 12 for step in range(needed)], rtol=1e-6)
+    assert not result.trace.revealed[needed:].any()
+    assert (result.trace.tokens[needed - 1 :] == result.tokens[None]).all()
+
+
+def test_a_filled_canvas_is_returned_as_it_is():
+    tokens, value_mask = canvas(0, 0.0)
+
+    def never(tokens, t):
+        jax.debug.callback(lambda: pytest.fail("predicted"))
+        return predict(tokens, t)
+
+    result = denoise(never, tokens, value_mask, jax.random.key(0), mask_id=MASK, config=DenoiseConfig())
+    jax.effects_barrier()
+    np.testing.assert_array_equal(result.tokens, tokens)
+    assert (result.confidence == 1).all()
+
+
+def test_remasking_masks_the_least_certain_and_lets_it_change():
+    # Position 0 says 1 while position 1 is masked, and 2 once it is not; it is revealed first and revised later.
+    def revise(tokens, t):
+        seen = (tokens[:, 1] != 3).astype(jnp.float32)[:, None]
+        first = jnp.asarray([[0.0, 1.0, 0.0, 0.0]]) + seen * jnp.asarray([[0.0, 0.0, 9.0, 0.0]])
+        second = jnp.asarray([[0.9, 0.0, 0.0, 0.0]])
+        third = jnp.asarray([[0.5, 0.0, 0.0, 0.0]])
+        return jnp.stack([first, second, third], axis=1)
+
+    tokens = jnp.full((1, 3), 3, jnp.int32)
+    still = denoise(revise, tokens, tokens == 3, jax.random.key(0), mask_id=3, config=DenoiseConfig(steps=3, top_k=1))
+    assert still.tokens.tolist() == [[1, 0, 0]]
+    config = DenoiseConfig(steps=4, top_k=1, remask=1)
+    revised = denoise(revise, tokens, tokens == 3, jax.random.key(0), mask_id=3, config=config)
+    assert revised.trace.tokens[1].tolist() == [[3, 0, 3]]
+    assert revised.tokens.tolist() == [[2, 0, 0]]
+
+
+def test_plain_uint32_keys_work_and_misfit_keys_are_refused():
+    tokens, value_mask = canvas(1, 1.0)
+    fill = filler(SAMPLED)
+    plain, typed = (fill(tokens, value_mask, key, NO_BIAS) for key in (jax.random.PRNGKey(3), jax.random.key(3)))
+    np.testing.assert_array_equal(plain.tokens, typed.tokens)
+    with pytest.raises(ConfigError, match=r"key\.shape"):
+        denoise(predict, tokens, value_mask, jax.random.split(jax.random.key(3), 2), mask_id=MASK, config=SAMPLED)
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("steps", 0), ("reveal", "random"), ("top_k", 0), ("threshold", 1.5), ("temperature", -1.0),
+        ("temperature", float("inf")), ("remask", -1),
+    ],
+)  # fmt: skip
+def test_impossible_configurations_are_refused_by_name(field, value):
+    with pytest.raises(ConfigError, match=field):
+        dataclasses.replace(DenoiseConfig(), **{field: value})
+
+
+def test_top_k_with_threshold_is_refused():
+    with pytest.raises(ConfigError, match="top_k"):
+        DenoiseConfig(reveal="threshold", top_k=2)
