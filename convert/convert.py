@@ -12,11 +12,12 @@ from pathlib import Path
 from jaxdiff.errors import ConfigError, WeightsError
 
 from .exclusive import exclusive
-from .params import assemble, fingerprint, save
+from .params import assemble, fingerprint, save, stored_bytes
 from .sources import FLOAT_DTYPES, Source, open_source
 from .tokenizer import check_tokenizer, reserved_token_ids
 
 FORMAT = 1
+_SPACE_MARGIN = 1.05  # of the parameters alone, for tokenizer and indexes
 
 
 def _silent(done: int, total: int) -> None:
@@ -43,19 +44,20 @@ def convert(
     out = Path(out).absolute()
     if dtype is not None and dtype not in FLOAT_DTYPES:
         raise ConfigError(f"{dtype=} is not supported; known: {', '.join(FLOAT_DTYPES)}")
-    if out.exists() and not overwrite:
-        raise WeightsError(f"{out} exists already; choose another folder or overwrite it")
+    _require_free(out, overwrite)
     opened = open_source(src)
     partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # Whoever holds the lock is the only one to write `partial`: one that is there already was left by a dead run.
         with exclusive(out.with_name(f".{out.name}.lock")):
-            if out.exists() and not overwrite:
-                raise WeightsError(f"{out} exists already; choose another folder or overwrite it")
+            _restore_replaced(out)
+            _require_free(out, overwrite)
             shutil.rmtree(partial, ignore_errors=True)
             try:
-                _write(opened, partial, name or Path(src).stem, dtype or opened.dtype(), source or str(src), report)
+                _write(
+                    opened, partial, name or _name_of(opened.path), dtype or opened.dtype(), source or str(src), report
+                )
                 _replace(partial, out)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -70,6 +72,7 @@ def _write(
     tokenizer = check_tokenizer(source.tokenizer, source.config.vocab_size, str(source.path))
     mask_token_id, null_token_id = reserved_token_ids(tokenizer)
     config = dataclasses.replace(source.config, mask_token_id=mask_token_id, null_token_id=null_token_id)
+    _require_space(folder.parent, stored_bytes(config, dtype))
     leaves = assemble(source, dtype, report)
     folder.mkdir()
     save(folder / "params", leaves)
@@ -87,11 +90,44 @@ def _write(
         (folder / "chat_template.jinja").write_text(source.chat_template, encoding="utf-8")
 
 
+def _require_space(folder: Path, needed: int) -> None:
+    """Checked beforehand, because the storage layer fills the terminal with tracebacks on a full disk."""
+    free = shutil.disk_usage(folder).free
+    if free < needed * _SPACE_MARGIN:
+        raise WeightsError(
+            f"{folder} has {free / 1e6:.0f} MB free; the base needs {needed * _SPACE_MARGIN / 1e6:.0f} MB"
+        )
+
+
+def _name_of(path: Path) -> str:
+    path = path.resolve()
+    return path.name if path.is_dir() else path.stem
+
+
+def _require_free(out: Path, overwrite: bool) -> None:
+    if not out.exists():
+        return
+    if not overwrite:
+        raise WeightsError(f"{out} exists already; choose another folder or overwrite it")
+    if not (out / "base.json").is_file():
+        raise WeightsError(f"{out} is not a converted base and is therefore not overwritten")
+
+
+def _replaced(out: Path) -> Path:
+    return out.with_name(f".{out.name}.replaced")
+
+
 def _replace(new: Path, out: Path) -> None:
-    """Moves `new` to `out`; what stood there is removed after it."""
-    old = out.with_name(f".{out.name}.old")
+    """Moves `new` to `out`; what stood there is removed afterwards."""
+    old = _replaced(out)
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         os.rename(out, old)
     os.rename(new, out)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _restore_replaced(out: Path) -> None:
+    """Puts back what a run moved away that died before it put the new folder there."""
+    if not out.exists() and _replaced(out).exists():
+        os.rename(_replaced(out), out)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxdiff.config import BaseConfig
 from jaxdiff.errors import WeightsError
 
 from .naming import Leaf, leaf_shapes, place
 from .sources import FLOAT_DTYPES, Source
+
+
+def stored_bytes(config: BaseConfig, dtype: str) -> int:
+    """Size of all parameters in bytes."""
+    return FLOAT_DTYPES[dtype].itemsize * sum(math.prod(shape) for shape in leaf_shapes(config).values())
 
 
 def assemble(source: Source, dtype: str, report: Callable[[int, int], None]) -> dict[Leaf, np.ndarray]:
@@ -80,7 +87,7 @@ def fingerprint(leaves: dict[Leaf, np.ndarray]) -> str:
 
 
 def save(folder: Path, leaves: dict[Leaf, np.ndarray]) -> None:
-    """Writes an orbax checkpoint of the nested parameter dict. `folder` must not exist."""
+    """Writes an orbax checkpoint of the nested parameter dict. `folder` must not exist. Raises OSError."""
     import jax
     import orbax.checkpoint as ocp
     from orbax.checkpoint import type_handlers
@@ -92,8 +99,11 @@ def save(folder: Path, leaves: dict[Leaf, np.ndarray]) -> None:
     )
     # Weights hardly compress, and uncompressed ones load twice as fast.
     handler = ocp.PyTreeCheckpointHandler(use_compression=False, type_handler_registry=handlers)
-    with ocp.Checkpointer(handler) as checkpointer:
-        checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(nested(leaves)))
+    try:
+        with ocp.Checkpointer(handler) as checkpointer:
+            checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(nested(leaves)))
+    except ValueError as error:  # what its storage layer makes of a full disk
+        raise OSError(" ".join(str(error).split())) from error
 
 
 def restore(folder: Path) -> dict[Leaf, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from jaxdiff.errors import WeightsError
 
-from .convert import convert
+from .convert import FORMAT, convert
 from .exclusive import exclusive
 from .fetch import DEFAULT_REQUIREMENT, fetch_default_weights, fetch_hub
 
@@ -60,17 +61,25 @@ def _converted_once(
     name: str, cache_dir: Path, fetch: Callable[[], Path], *, source: str, report: Callable[[str], None]
 ) -> Path:
     out = cache_dir / "bases" / name
-    if out.is_dir():
+    if _is_current(out):
         return out
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(out.with_name(f".{name}.first-use.lock")):
-            if out.is_dir():
+            if _is_current(out):
                 return out
             report(f"first use of base {name}: fetching and converting {source}")
-            return convert(fetch(), out, name=name, source=source)
+            return convert(fetch(), out, name=name, source=source, overwrite=True)
     except OSError as error:
         raise WeightsError(f"cannot write to the cache {cache_dir}: {error.strerror or error}") from error
+
+
+def _is_current(folder: Path) -> bool:
+    """True for a converted base of the format that this version writes."""
+    try:
+        return json.loads((folder / "base.json").read_text(encoding="utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _content_key(path: Path) -> str:
