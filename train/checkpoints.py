@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -89,13 +90,16 @@ class Checkpoints:
             raise HeadMismatch(
                 f"checkpoint {place} was trained on base {fingerprint}, but the base is {self._base_fingerprint}"
             )
+        abstract = jax.tree.map(ocp.tree.to_shape_dtype_struct, template)
         try:
-            abstract = jax.tree.map(ocp.tree.to_shape_dtype_struct, template)
+            saved = self._manager.item_metadata(step)["state"]
+            if different := _differences(saved.tree, abstract):
+                raise WeightsError(f"checkpoint {place} is of another head: {'; '.join(different[:3])}")
             state = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))[
                 "state"
             ]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"checkpoint {place} is damaged or of another head: {_first_line(error)}") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WeightsError(f"checkpoint {place} is damaged: {_first_line(error)}") from error
         return state, position
 
     def close(self) -> None:
@@ -108,6 +112,20 @@ class Checkpoints:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _differences(saved: Any, wanted: Any) -> list[str]:
+    """Leaves that differ in presence, shape or type; `saved` holds orbax's array metadata."""
+    there = {leaf.name: f"{leaf.dtype}{list(leaf.shape)}" for leaf in jax.tree.leaves(saved)}
+    here = {
+        jax.tree_util.keystr(path, simple=True, separator="."): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in jax.tree_util.tree_leaves_with_path(wanted)
+    }
+    return [
+        f"{name} is {there.get(name, 'absent')}, here {here.get(name, 'absent')}"
+        for name in sorted(there.keys() | here.keys())
+        if there.get(name) != here.get(name)
+    ]
 
 
 def _first_line(error: Exception) -> str:
