@@ -38,7 +38,7 @@ _ASKS = re.compile(
 def asked_code(name: str, description: str) -> Code | None:
     """Which code a string field asks for; None for other strings."""
     words = description.lower()
-    if not _ASKS.search(words):
+    if not _ASKS.search(words) or re.search(r"\bor (?:the |its |full )?name|\bname or\b", words):
         return None
     # The name is the more telling: "language of the country" is a language.
     for source in (name.lower(), words):

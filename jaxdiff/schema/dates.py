@@ -90,7 +90,7 @@ def write_as(text: str, asked: AskedFormat) -> str | None:
     if "week" in asked.parts:
         match = _WEEK.fullmatch(alpha2digit(text.lower(), "en", threshold=0))
         return f"{match[3]}-W{int(match[1] or match[2]):02d}" if match and asked.template == "%G-W%V" else None
-    moment: time | None = time()
+    moment = time()
     if "hour" in asked.parts:
         read = read_time(text)
         if read is None:
@@ -98,12 +98,13 @@ def write_as(text: str, asked: AskedFormat) -> str | None:
         moment, text = read
         if moment.second and "second" not in asked.parts:
             return None
-    day: date | None = date(2000, 1, 1)
+    day = date(2000, 1, 1)
     wanted = asked.parts & {"year", "month", "day"}
     if wanted:
-        day = _read_date(text, wanted, asked.template)
-        if day is None:
+        found = _read_date(text, wanted, asked.template)
+        if found is None:
             return None
+        day = found
     elif _FILLER.sub("", text):
         return None
     # strftime does not pad years before 1000.

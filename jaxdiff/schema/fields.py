@@ -29,6 +29,10 @@ UNSUPPORTED_KEYWORDS = frozenset(
 )  # fmt: skip
 
 
+class _UnknownDialect:
+    """Stands for the validator that there is none of."""
+
+
 class Kind(StrEnum):
     """What a slot holds."""
 
@@ -80,8 +84,9 @@ def validator_class(dialect: str) -> type[Validator]:
     """The `jsonschema` validator of a `$schema` URI; draft 2020-12 for an empty one. Raises UnsupportedSchema."""
     if not dialect:
         return Draft202012Validator
-    found = validator_for({"$schema": dialect}, default=None)
-    if found is None:
+    # The default stands for a dialect that the library does not know.
+    found = validator_for({"$schema": dialect}, default=_UnknownDialect)  # type: ignore[arg-type]
+    if found is _UnknownDialect:
         raise UnsupportedSchema("$schema", "/$schema", f"unknown dialect {dialect!r}")
     return found
 

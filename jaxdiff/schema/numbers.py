@@ -122,7 +122,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
     text = text.translate(_CHARACTERS).strip().lower()
     for sign, digits in _VULGAR.items():
         if sign in text:
-            text = re.sub(rf"(\d?)\s*{sign}", lambda m, d=digits: f"{m[1]} {d}".strip(), text)
+            text = re.sub(rf"(\d?)\s*{sign}", rf"\1 {digits}", text)
     text = _GROUPED.sub(lambda m: m[1] + re.sub(r"\D", "", m[2]), text)
     if re.search(r"[^\W\d_]", text):
         text = _words_to_digits(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-import math
+import json
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -31,7 +31,8 @@ _TRUE = frozenset({"true", "yes", "yeah", "yep", "on", "enabled", "enable"})
 _FALSE = frozenset({"false", "no", "nope", "off", "disabled", "disable"})
 _NO_ITEMS = frozenset({"", "none", "nothing", "nobody", "no one", "empty"})
 _SHARE = re.compile(
-    r"decimal\b(?! (?:place|degree|integer|point))|fraction\b|\b0\.\d|between 0 and 1\b|\b0 ?(?:-|to) ?1\b|\b0 = .*\b1 = "
+    r"decimal\b(?! (?:place|degree|integer|point))|fraction\b|\b0\.\d|between 0 and 1\b|\b0 ?(?:-|to) ?1\b"
+    r"|\b0 = .*\b1 = "
 )
 _PERCENT = re.compile(r"percent|per cent|\bpct\b|in %|percentage")
 _MONEY = re.compile(
@@ -39,6 +40,8 @@ _MONEY = re.compile(
     r"balance|wage|rent|profit|value|investment|deposit|sum\b|usd|eur|gbp"
 )
 _HEMISPHERE = re.compile(r"latitude|longitude|\b(?:lat|lon|lng)\b|north|south|west|east")
+_QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "`": "`", "\u00ab": "\u00bb"}
+_DOUBLE_QUOTES = frozenset('"\u201c\u201d')
 _COMPACT_PHONE = re.compile(r"without spaces|no spaces|E\.164")
 _SCALE_NAMES = ("thousands", "millions", "billions")
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name) if name}
@@ -56,6 +59,11 @@ def parse_value(text: str, field: Field) -> Any:
     if field.kind is Kind.ARRAY:
         return _array(text, field)
     return _candidate(text, field)
+
+
+def write_value(value: Any) -> str:
+    """The raw text that a slot holds for a JSON value: strings as they are, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _number(text: str, field: Field) -> int | float:
@@ -78,12 +86,9 @@ def _number(text: str, field: Field) -> int | float:
     if field.kind is Kind.INTEGER:
         raise ValueNotUnderstood(text, field, wanted)
     try:
-        found = float(value)
+        return float(value)
     except OverflowError:
-        found = math.inf
-    if math.isinf(found):
-        raise ValueNotUnderstood(text, field, wanted)
-    return found
+        raise ValueNotUnderstood(text, field, wanted) from None
 
 
 class _Hints:
@@ -179,8 +184,7 @@ def _candidate(text: str, field: Field) -> Any:
 def _candidate_table(field: Field) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for value in field.candidates:
-        word = value if isinstance(value, str) else "null" if value is None else str(value)
-        table.setdefault(_fold(word), value)
+        table.setdefault(_fold(write_value(value)), value)
     for name in (*calendar.day_name, *calendar.month_name):
         full, short = name.casefold(), name[:3].casefold()
         if short in table and full not in table:
@@ -211,33 +215,55 @@ def _string(text: str, field: Field) -> str:
 
 def clean_string(text: str) -> str:
     """Spaces, quotes around the whole and punctuation that a span took along are removed; the rest stays as it is."""
+    while (shorter := _shorter(text)) != text:
+        text = shorter
+    return text
+
+
+def _shorter(text: str) -> str:
     text = text.strip()
-    pairs = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`", "«": "»"}
-    if len(text) > 1 and pairs.get(text[0]) == text[-1] and not ({text[0], text[-1]} & set(text[1:-1])):
-        return text[1:-1].strip()
-    if text[-1:] in ",;" and text[:-1].strip():
-        text = text[:-1].rstrip()
-    if text[:1] in '"“' and not any(sign in text[1:] for sign in '"”') and len(text) > 1:
-        text = text[1:].lstrip()
-    elif text[-1:] in '"”' and not any(sign in text[:-1] for sign in '"“') and text[-2:-1].isalpha():
-        text = text[:-1].rstrip()
-    if text[-1:] == ")" and "(" not in text and len(text) > 1:
-        text = text[:-1].rstrip()
+    if len(text) < 2:
+        return text
+    first, last, inner = text[0], text[-1], text[1:-1]
+    if _QUOTES.get(first) == last and first not in inner and last not in inner:
+        return inner
+    if last in ",;":
+        return text[:-1]
+    if first in _DOUBLE_QUOTES and not _DOUBLE_QUOTES & set(text[1:]):
+        return text[1:]
+    # A double quote behind a digit means inches.
+    if last in _DOUBLE_QUOTES and not _DOUBLE_QUOTES & set(text[:-1]) and text[-2].isalpha():
+        return text[:-1]
+    if last == ")" and "(" not in text:
+        return text[:-1]
     return text
 
 
 def _array(text: str, field: Field) -> list[Any]:
     item = _item_field(field)
+    if text.lstrip()[:1] == "[" and (listed := _json_list(text)) is not None:
+        return [parse_value(part if isinstance(part, str) else json.dumps(part), item) for part in listed]
     numeric = item.kind in (Kind.INTEGER, Kind.NUMBER)
     if text.strip(" \t\n[](){}.").casefold() in _NO_ITEMS:
         return []
     return [parse_value(part, item) for part in split_list(text, numeric, field.name)]
 
 
+def _json_list(text: str) -> list[Any] | None:
+    """The list of scalars that `text` is in JSON, or None."""
+    try:
+        listed = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    scalars = isinstance(listed, list) and not any(isinstance(part, (list, dict)) for part in listed)
+    return listed if scalars else None
+
+
 @lru_cache(maxsize=16384)
 def _item_field(field: Field) -> Field:
     """The field that one item of an array field is."""
     items = field.schema["items"]
+    assert field.item_kind is not None
     description = f"{items.get('description', '')} {field.description}".strip()
     return replace(
         field, kind=field.item_kind, schema=items, candidates=field.item_candidates, description=description,
