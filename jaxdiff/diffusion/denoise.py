@@ -6,6 +6,7 @@ Shapes: B rows, N canvas positions, V canvas vocabulary, S steps.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -163,7 +164,7 @@ def denoise(
             again = select_least_confident(running, slots & ~masked, jnp.where(active, config.remask, 0))
             new_tokens = jnp.where(again, mask_id, new_tokens)
             confidence = jnp.where(again, 0.0, confidence)
-        return carry.replace(tokens=new_tokens, confidence=confidence, running=running), revealed
+        return dataclasses.replace(carry, tokens=new_tokens, confidence=confidence, running=running), revealed
 
     def rest(step: Array, carry: _Carry) -> tuple[_Carry, Array]:
         return carry, jnp.zeros_like(slots)
@@ -176,7 +177,7 @@ def denoise(
             tokens=carry.trace.tokens.at[step].set(carry.tokens),
             confidence=carry.trace.confidence.at[step].set(carry.confidence),
         )
-        return carry.replace(trace=trace)
+        return dataclasses.replace(carry, trace=trace)
 
     shape = (config.steps, *tokens.shape)
     start = _Carry(

@@ -19,6 +19,11 @@ def _token_cross_entropy(logits: Array, tokens: Array) -> Array:
     return jax.nn.logsumexp(logits, axis=-1) - chosen
 
 
+def _at_least_one(mask: Array) -> Array:
+    """float32 scalar, number of true entries, 1 where there are none."""
+    return jnp.maximum(mask.sum(dtype=jnp.float32), 1.0)
+
+
 def masked_positions(corrupted: Array, value_mask: Array, mask_id: int) -> Array:
     """[B, N] bool: the value positions that are masked, which alone are predicted."""
     return value_mask & (corrupted == mask_id)
@@ -32,7 +37,7 @@ def masked_cross_entropy(logits: Array, tokens: Array, corrupted: Array, value_m
     """
     predicted = masked_positions(corrupted, value_mask, mask_id)
     losses = jnp.where(predicted, _token_cross_entropy(logits, tokens), 0.0)
-    return losses.sum() / jnp.maximum(predicted.sum(), 1)
+    return losses.sum() / _at_least_one(predicted)
 
 
 def nelbo(
@@ -46,4 +51,4 @@ def nelbo(
     predicted = masked_positions(corrupted, value_mask, mask_id)
     losses = jnp.where(predicted, _token_cross_entropy(logits, tokens), 0.0)
     weighted = losses.sum(axis=1) * schedule.nelbo_weight(t)
-    return weighted.sum() / jnp.maximum(value_mask.sum(), 1)
+    return weighted.sum() / _at_least_one(value_mask)
