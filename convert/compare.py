@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from jaxdiff.errors import WeightsError
 
+from .card import read_card
 from .naming import place
 from .params import fingerprint, restore
 from .sources import FLOAT_DTYPES, open_source
@@ -49,14 +49,9 @@ def compare(src: str | Path, out: str | Path) -> Comparison:
     Raises WeightsError where either cannot be read or the two have different shapes.
     """
     source, out = open_source(src), Path(out)
-    try:
-        card = json.loads((out / "base.json").read_text(encoding="utf-8"))
-        stored = FLOAT_DTYPES[card["dtype"]]
-        named_fingerprint = card["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{out} is not a converted base: base.json is missing or damaged ({error})") from error
+    card = read_card(out)
     leaves = restore(out / "params")
-    tolerance = _rounding(FLOAT_DTYPES[source.dtype()], stored)
+    tolerance = _rounding(FLOAT_DTYPES[source.dtype()], FLOAT_DTYPES[card["dtype"]])
     differences = []
     for placement in place(source.tensors, source.config, source.names, str(source.path)):
         tensor = source.tensors[placement.index]
@@ -66,7 +61,7 @@ def compare(src: str | Path, out: str | Path) -> Comparison:
         if converted is None or converted.shape != original.shape:
             raise WeightsError(f"{out}: {placement.leaf} does not have the shape of {tensor.name}")
         differences.append(_difference(tensor.name, placement.leaf, original, converted, tolerance))
-    return Comparison(tuple(differences), tolerance, fingerprint(leaves) == named_fingerprint)
+    return Comparison(tuple(differences), tolerance, fingerprint(leaves) == card["fingerprint"])
 
 
 def _rounding(source: np.dtype, stored: np.dtype) -> float:

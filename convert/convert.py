@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,12 +10,12 @@ from pathlib import Path
 
 from jaxdiff.errors import ConfigError, WeightsError
 
+from .card import CARD_FILE, write_card
 from .exclusive import exclusive
 from .params import assemble, fingerprint, save, stored_bytes
 from .sources import FLOAT_DTYPES, Source, open_source
 from .tokenizer import check_tokenizer, reserved_token_ids
 
-FORMAT = 1
 _SPACE_MARGIN = 1.05  # of the parameters alone, for tokenizer and indexes
 
 
@@ -76,18 +75,10 @@ def _write(
     leaves = assemble(source, dtype, report)
     folder.mkdir()
     save(folder / "params", leaves)
-    card = {
-        "format": FORMAT,
-        "name": name,
-        "config": config.to_dict(),
-        "dtype": dtype,
-        "source": origin,
-        "fingerprint": fingerprint(leaves),
-    }
-    (folder / "base.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     (folder / "tokenizer.json").write_text(source.tokenizer, encoding="utf-8")
     if source.chat_template is not None:
         (folder / "chat_template.jinja").write_text(source.chat_template, encoding="utf-8")
+    write_card(folder, name=name, config=config, dtype=dtype, source=origin, fingerprint=fingerprint(leaves))
 
 
 def _require_space(folder: Path, needed: int) -> None:
@@ -109,7 +100,7 @@ def _require_free(out: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise WeightsError(f"{out} exists already; choose another folder or overwrite it")
-    if not (out / "base.json").is_file():
+    if not (out / CARD_FILE).is_file():
         raise WeightsError(f"{out} is not a converted base and is therefore not overwritten")
 
 

@@ -114,8 +114,10 @@ def restore(folder: Path) -> dict[Leaf, np.ndarray]:
     folder = folder.absolute()
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
-            stored = checkpointer.metadata(folder).item_metadata.tree
-            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
+            metadata = checkpointer.metadata(folder).item_metadata
+            if metadata is None:
+                raise ValueError("no index")
+            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata.tree)
             return flattened(checkpointer.restore(folder, restore_args=as_numpy))
-    except (ValueError, OSError, AttributeError) as error:
+    except (ValueError, OSError) as error:
         raise WeightsError(f"{folder}: missing or damaged parameters: {' '.join(str(error).split())}") from error

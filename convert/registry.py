@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -11,13 +10,14 @@ from pathlib import Path
 
 from jaxdiff.errors import WeightsError
 
-from .convert import FORMAT, convert
+from .card import CARD_FILE, read_card
+from .convert import convert
 from .exclusive import exclusive
 from .fetch import DEFAULT_REQUIREMENT, fetch_default_weights, fetch_hub
 
 DEFAULT_NAME = "smollm2-135m"
 _DEFAULT_NAMES = ("default", DEFAULT_NAME)
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def _to_stderr(line: str) -> None:
@@ -42,9 +42,9 @@ def ensure_base(name_or_path: str | Path, cache_dir: Path, report: Callable[[str
             report=report,
         )
     path = Path(name_or_path).expanduser()
-    if (path / "base.json").is_file():
+    if (path / CARD_FILE).is_file():
         return path
-    if path.exists():
+    if str(name_or_path) and path.exists():
         name = f"{path.resolve().stem}-{_content_key(path)}"
         return _converted_once(name, cache_dir, lambda: path, source=str(path.resolve()), report=report)
     repository = str(name_or_path)
@@ -75,11 +75,12 @@ def _converted_once(
 
 
 def _is_current(folder: Path) -> bool:
-    """True for a converted base of the format that this version writes."""
+    """True for a whole converted base of the format that this version writes."""
     try:
-        return json.loads((folder / "base.json").read_text(encoding="utf-8"))["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
+        read_card(folder)
+    except WeightsError:
         return False
+    return True
 
 
 def _content_key(path: Path) -> str:

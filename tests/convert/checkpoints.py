@@ -11,7 +11,13 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 VOCAB, HIDDEN, INNER, LAYERS, HEADS, KV_HEADS, HEAD_DIM = 288, 32, 64, 3, 4, 2, 8
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|reserved_special_token_1|>", "<|reserved_special_token_0|>"]
+SPECIAL = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|reserved_special_token_1|>",
+    "<|reserved_special_token_0|>",
+]
 MERGES = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("1", "2")]
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 

@@ -11,7 +11,15 @@ from jaxdiff.errors import ConfigError, WeightsError
 from jaxdiff_convert.convert import convert
 from jaxdiff_convert.params import fingerprint, restore
 
-from .checkpoints import BFLOAT16, TEMPLATE, expected_parameters, hf_tensors, llama_config, smollm3_config, write_hf_folder
+from .checkpoints import (
+    BFLOAT16,
+    TEMPLATE,
+    expected_parameters,
+    hf_tensors,
+    llama_config,
+    smollm3_config,
+    write_hf_folder,
+)
 
 
 def read_card(folder):
@@ -81,7 +89,12 @@ def test_card_tokenizer_and_template(tmp_path):
     )
     assert (out / "tokenizer.json").read_text() == (source / "tokenizer.json").read_text()
     assert (out / "chat_template.jinja").read_text() == TEMPLATE
-    assert sorted(path.name for path in out.iterdir()) == ["base.json", "chat_template.jinja", "params", "tokenizer.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "base.json",
+        "chat_template.jinja",
+        "params",
+        "tokenizer.json",
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "some.model-3B"]
 
 
@@ -166,7 +179,7 @@ def test_a_failing_overwrite_keeps_the_old_base(tmp_path):
     tensors = hf_tensors()
     tensors["model.norm.weight"][3] = np.nan
     damaged = write_hf_folder(tmp_path / "damaged", llama_config(), tensors)
-    with pytest.raises(WeightsError, match="model.norm.weight holds values that are not finite"):
+    with pytest.raises(WeightsError, match=r"model\.norm\.weight holds values that are not finite"):
         convert(damaged, out, overwrite=True)
     assert read_card(out)["name"] == "first"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "out", "source"]
