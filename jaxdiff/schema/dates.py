@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from functools import lru_cache
 from typing import Any
 
-from text_to_num import alpha2digit
+from jaxdiff.schema.numbers import digits_for_words
 
 # Letters of a format, longest first, with their strftime directive and the part they need.
 _LETTERS = {
@@ -40,10 +40,14 @@ _CLOCK = re.compile(
 )
 _NUMERIC_DATE = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})")
 _ISO_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d")
+_MONTH_FORMATS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m.%Y", "%m-%Y")
 _FILLER = re.compile(
     r"^(?:(?:on|at|in|by|from|since|until|till|before|after|the|of|as|date|day|and) )+|[\s,;]+$|^[\s,;]+"
 )
 _WEEKDAY = re.compile(rf"\b(?:{'|'.join(list(calendar.day_name) + list(calendar.day_abbr))})\b[,.]?\s*", re.IGNORECASE)
+_DATE_SEPARATOR = re.compile(r"[\s,./'-]+")
+_MONTH = re.compile(rf"(?:{'|'.join([*calendar.month_name[1:], *calendar.month_abbr[1:]])}|sept)", re.IGNORECASE)
+_DAY_OR_YEAR = re.compile(r"\d{1,4}(?:st|nd|rd|th)?|of|the", re.IGNORECASE)
 _SHARP = re.compile(r",? (?:sharp|exactly|precisely|on the dot)$")
 _WEEK = re.compile(r"(?:the )?(?:(\d{1,2})(?:st|nd|rd|th) week|week (\d{1,2}))(?: of|,| in)? (\d{4})")
 _ROUGHLY = re.compile(
@@ -88,7 +92,7 @@ def write_as(text: str, asked: AskedFormat) -> str | None:
     if _conforms(text, asked.template):
         return text
     if "week" in asked.parts:
-        match = _WEEK.fullmatch(alpha2digit(text.lower(), "en", threshold=0))
+        match = _WEEK.fullmatch(digits_for_words(text.lower()))
         return f"{match[3]}-W{int(match[1] or match[2]):02d}" if match and asked.template == "%G-W%V" else None
     moment = time()
     if "hour" in asked.parts:
@@ -114,7 +118,7 @@ def write_as(text: str, asked: AskedFormat) -> str | None:
 
 def read_time(text: str) -> tuple[time, str] | None:
     """The time of day in `text` and the text without it; None where none is determined ("half past nine")."""
-    text = alpha2digit(_SHARP.sub("", text.lower().replace("’", "'")), "en", threshold=0)
+    text = digits_for_words(_SHARP.sub("", text.lower().replace("\u2019", "'")))
     match = next((found for found in _CLOCK.finditer(text)), None)
     if match is None:
         return None
@@ -179,9 +183,9 @@ def _read_date(text: str, wanted: frozenset[str], template: str) -> date | None:
     if "day" not in wanted:
         text = _ROUGHLY.sub("", text)
     text = _FILLER.sub("", _WEEKDAY.sub("", text.strip())).strip()
-    for iso in _ISO_FORMATS:
+    for layout in _ISO_FORMATS if "day" in wanted else (*_ISO_FORMATS, *_MONTH_FORMATS):
         try:
-            return datetime.strptime(text, iso).date()
+            return datetime.strptime(text, layout).date()
         except ValueError:
             continue
     if match := _NUMERIC_DATE.fullmatch(text):
@@ -195,7 +199,12 @@ def _read_date(text: str, wanted: frozenset[str], template: str) -> date | None:
             return date(int(match[4]), second, first)
         except ValueError:
             return None
-    text = re.sub(r"\b(\d+(?:st|nd|rd|th)) day of\b", r"\1 of", alpha2digit(text, "en", threshold=0))
+    text = re.sub(r"\b(\d+(?:st|nd|rd|th)) day of\b", r"\1 of", digits_for_words(text))
+    # Digits alone are ambiguous; other words are no absolute date, and `dateparser` may take seconds to find that out.
+    pieces = [piece for piece in _DATE_SEPARATOR.split(text) if piece]
+    others = [piece for piece in pieces if not _MONTH.fullmatch(piece)]
+    if len(pieces) - len(others) != 1 or not 1 <= len(others) <= 5 or not all(map(_DAY_OR_YEAR.fullmatch, others)):
+        return None
     found = _date_parser(wanted).get_date_data(text).date_obj
     return found.date() if found else None
 

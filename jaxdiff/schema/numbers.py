@@ -28,6 +28,7 @@ DENOMINATORS = {
 DENOMINATORS |= {f"{word}s": value for word, value in DENOMINATORS.items() if not word.endswith("s")}
 NUMERATORS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
 VAGUE = frozenset({"few", "lot", "lots", "bit", "little", "number", "several", "some", "many", "half-dozen", "handful"})
+MAX_CHARACTERS = 1000  # far below the length at which Python refuses to convert digits
 CURRENCY_SIGNS = "$€£¥₹₽₩"
 
 _ROUND = ("100", "1000", "1000000", "1000000000", "1000000000000")
@@ -44,7 +45,7 @@ _ORDINAL_SECOND = re.compile(
 )
 _GROUPED = re.compile(r"(?<![\d.,])(\d{1,3})((?:[,' ]\d{3})+)(?![\d,]|\.\d*[,.]\d|'\d)")
 _TOKEN = re.compile(
-    r"""(?P<fraction>\d+\s*/\s*[1-9]\d*(?![\d/.])) | (?P<number>(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?)
+    r"""(?P<fraction>\d+\s*/\s*[1-9]\d*(?![\d/.])) | (?P<number>(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d{1,3}(?!\d))?)
         (?P<ordinal>st|nd|rd|th)?
       | (?P<percent>%) | (?P<word>[^\W\d_]+(?:[²³23](?!\w)|/[^\W\d_]+)*'?) | (?P<mark>\S)""",
     re.VERBOSE,
@@ -79,6 +80,8 @@ def read_quantities(text: str, money_like: bool = False) -> tuple[Quantity, ...]
 
     money_like: "3m" is three million rather than three metres.
     """
+    if len(text) > MAX_CHARACTERS:
+        return ()
     if _PLAIN.fullmatch(text):
         return (Quantity(Fraction(text)),)
     tokens = _tokens(text)
@@ -151,6 +154,14 @@ def _tokens(text: str) -> list[tuple[str, str]]:
     return tokens
 
 
+def digits_for_words(text: str) -> str:
+    """English number words of lower-case `text` as digits: "the 3rd of may", "17 coats"."""
+    try:
+        return alpha2digit(text, "en", threshold=0)
+    except UnicodeEncodeError:  # a lone surrogate: no words of English
+        return text
+
+
 def _words_to_digits(text: str) -> str:
     text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", text)
     text = re.sub(r"\bsingle one\b", "single", text)
@@ -161,7 +172,8 @@ def _words_to_digits(text: str) -> str:
     if "second" in text:
         text = _ORDINAL_SECOND.sub(lambda m: m[0][: -len("second")] + "2nd", text)
         text = re.sub(r"\bsecond\b", "sec", text)
-    return alpha2digit(text, "en", threshold=0)
+    # "the third one" is not two numbers.
+    return re.sub(r"(?<=\d)(st|nd|rd|th) 1$", r"\1", digits_for_words(text))
 
 
 def _atom(tokens: list[tuple[str, str]], index: int) -> tuple[Fraction, str, int] | None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import calendar
 import json
+import math
 import re
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from jaxdiff.schema.asked_numbers import said_number
 from jaxdiff.schema.codes import asked_code, write_code
-from jaxdiff.schema.dates import asked_format, read_time, write_as
+from jaxdiff.schema.dates import asked_format, write_as
 from jaxdiff.schema.fields import Field, Kind
 from jaxdiff.schema.lists import split_list
-from jaxdiff.schema.numbers import MULTIPLIERS, Quantity, read_quantities
-from jaxdiff.schema.units import asked_unit, own_factors, said_unit
+from jaxdiff.schema.numbers import read_quantities
 
 
 class ValueNotUnderstood(ValueError):
@@ -26,25 +27,13 @@ class ValueNotUnderstood(ValueError):
 
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
-_DECIMAL = re.compile(r"[+-]?[0-9]{1,300}\.[0-9]{1,300}")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,3})?")
 _TRUE = frozenset({"true", "yes", "yeah", "yep", "on", "enabled", "enable"})
 _FALSE = frozenset({"false", "no", "nope", "off", "disabled", "disable"})
 _NO_ITEMS = frozenset({"", "none", "nothing", "nobody", "no one", "empty"})
-_SHARE = re.compile(
-    r"decimal\b(?! (?:place|degree|integer|point))|fraction\b|\b0\.\d|between 0 and 1\b|\b0 ?(?:-|to) ?1\b"
-    r"|\b0 = .*\b1 = "
-)
-_PERCENT = re.compile(r"percent|per cent|\bpct\b|in %|percentage")
-_MONEY = re.compile(
-    r"price|cost|amount|budget|salary|income|revenue|money|dollar|euro|pound|currency|fee|payment|loan|principal|"
-    r"balance|wage|rent|profit|value|investment|deposit|sum\b|usd|eur|gbp"
-)
-_HEMISPHERE = re.compile(r"latitude|longitude|\b(?:lat|lon|lng)\b|north|south|west|east")
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "`": "`", "\u00ab": "\u00bb"}
 _DOUBLE_QUOTES = frozenset('"\u201c\u201d')
 _COMPACT_PHONE = re.compile(r"without spaces|no spaces|E\.164")
-_SCALE_NAMES = ("thousands", "millions", "billions")
-_MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name) if name}
 
 
 def parse_value(text: str, field: Field) -> Any:
@@ -70,92 +59,17 @@ def _number(text: str, field: Field) -> int | float:
     plain = text.strip()
     if _INTEGER.fullmatch(plain):
         return int(plain)
-    if field.kind is Kind.NUMBER and _DECIMAL.fullmatch(plain):
-        return float(plain)
-    wanted = "an integer" if field.kind is Kind.INTEGER else "a number"
-    hints = _hints(field.name, field.description, field.schema.get("maximum") == 1)
-    if hints.calendar and (found := _of_calendar(plain, hints.calendar)) is not None:
-        return found
-    outside = re.sub(r"\([^()]*\)", " ", plain)
-    quantities = read_quantities(outside, hints.money) or read_quantities(plain, hints.money)
-    value = _one_value(quantities, field, hints)
-    if value is None:
-        raise ValueNotUnderstood(text, field, wanted)
-    if value.denominator == 1:
-        return int(value)
-    if field.kind is Kind.INTEGER:
-        raise ValueNotUnderstood(text, field, wanted)
+    if field.kind is Kind.NUMBER and _DECIMAL.fullmatch(plain) and not math.isinf(value := float(plain)):
+        return value
+    exact = said_number(plain, field)
+    if exact is not None and exact.denominator == 1:
+        return int(exact)
+    if exact is None or field.kind is Kind.INTEGER:
+        raise ValueNotUnderstood(text, field, "an integer" if field.kind is Kind.INTEGER else "a number")
     try:
-        return float(value)
+        return float(exact)
     except OverflowError:
-        raise ValueNotUnderstood(text, field, wanted) from None
-
-
-class _Hints:
-    """What a field's name and description say about numbers."""
-
-    def __init__(self, name: str, description: str, at_most_one: bool):
-        parts = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name).lower()
-        words = f"{parts} {description}".lower()
-        percent = _PERCENT.search(words)
-        self.share = at_most_one or bool(_SHARE.search(words)) or ("share" in words and not percent)
-        self.percent = not self.share and bool(percent)
-        self.money = bool(_MONEY.search(words))
-        self.hemisphere = bool(_HEMISPHERE.search(words))
-        self.before_christ = "negative for bc" in words or "negative if bc" in words
-        self.unit = asked_unit(name, description)
-        self.own_factors = own_factors(description)
-        last = parts.split()[-1:]
-        self.calendar = last[0] if last in (["hour"], ["month"]) else ""
-        self.scale = MULTIPLIERS.get(last[0].removesuffix("s"), 1) if last and last[0] in _SCALE_NAMES else 1
-
-
-_hints = lru_cache(maxsize=65536)(_Hints)
-
-
-def _one_value(quantities: tuple[Quantity, ...], field: Field, hints: _Hints) -> Fraction | None:
-    """The single value of what was said, in the field's unit."""
-    if not quantities:
-        return None
-    asked, by_name = hints.unit or (None, False)
-    units = [said_unit(quantity.words, asked[0] if asked else "") for quantity in quantities]
-    if len(quantities) > 1:
-        dimensions = {unit[0] for unit in units if unit}
-        factors = [unit[1] for unit in units if unit]
-        if len(factors) < len(units) or len(dimensions) > 1 or asked is None or asked[0] not in dimensions:
-            return None
-        if factors != sorted(set(factors), reverse=True):
-            return None
-        return sum((q.value * factor for q, factor in zip(quantities, factors, strict=True)), Fraction(0)) / asked[1]
-    quantity, unit = quantities[0], units[0]
-    value = quantity.value
-    if quantity.percent:
-        return value / 100 if hints.share else value
-    if quantity.words[:1] and quantity.words[0] in hints.own_factors:
-        return value * hints.own_factors[quantity.words[0]]
-    if hints.scale > 1 and abs(value) >= hints.scale // 10:
-        return value / hints.scale
-    if quantity.fraction and hints.percent and unit is None:
-        return value * 100
-    if unit and asked:
-        if unit[0] == asked[0]:
-            return value * unit[1] / asked[1]
-        if by_name or {unit[0], asked[0]} == {"time", "calendar"}:
-            return None
-    if hints.hemisphere and quantity.words[-1:] in (("s",), ("south",), ("w",), ("west",)):
-        return -abs(value)
-    if hints.before_christ and quantity.words[:1] in (("bc",), ("bce",)):
-        return -value
-    return value
-
-
-def _of_calendar(text: str, asked: str) -> int | None:
-    """The number of the named month, or the full hour of the day, that `text` says."""
-    if asked == "month":
-        named = {number for name, number in _MONTHS.items() if re.search(rf"\b{name}\b", text.lower())}
-        return named.pop() if len(named) == 1 else None
-    read = read_time(text)
-    return read[0].hour if read and read[0].minute == 0 and not read[1] else None
+        raise ValueNotUnderstood(text, field, "a number") from None
 
 
 def _candidate(text: str, field: Field) -> Any:

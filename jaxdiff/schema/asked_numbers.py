@@ -1,0 +1,103 @@
+"""A said number as a field asks for it: in its unit, as a share or in percent, as a month or an hour of the day."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from fractions import Fraction
+from functools import lru_cache
+
+from jaxdiff.schema.dates import read_time
+from jaxdiff.schema.fields import Field
+from jaxdiff.schema.numbers import MULTIPLIERS, Quantity, read_quantities
+from jaxdiff.schema.units import asked_unit, own_factors, said_unit
+
+_SHARE = re.compile(
+    r"decimal\b(?! (?:place|degree|integer|point))|fraction\b|\b0\.\d|between 0 and 1\b|\b0 ?(?:-|to) ?1\b"
+    r"|\b0 = .*\b1 = "
+)
+_PERCENT = re.compile(r"percent|per cent|\bpct\b|in %|percentage")
+_MONEY = re.compile(
+    r"price|cost|amount|budget|salary|income|revenue|money|dollar|euro|pound|currency|fee|payment|loan|principal|"
+    r"balance|wage|rent|profit|value|investment|deposit|sum\b|usd|eur|gbp"
+)
+_HEMISPHERE = re.compile(r"latitude|longitude|\b(?:lat|lon|lng)\b|north|south|west|east")
+_SCALE_NAMES = ("thousands", "millions", "billions")
+_MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name) if name}
+
+
+def said_number(text: str, field: Field) -> Fraction | None:
+    """The exact value that `text` gives a number field, or None where it does not determine one."""
+    hints = _hints(field.name, field.description, field.schema.get("maximum") == 1)
+    if hints.calendar and (found := _of_calendar(text, hints.calendar)) is not None:
+        return Fraction(found)
+    outside = re.sub(r"\([^()]*\)", " ", text)
+    quantities = read_quantities(outside, hints.money) or read_quantities(text, hints.money)
+    return _one_value(quantities, hints)
+
+
+class _Hints:
+    """What a field's name and description say about numbers."""
+
+    def __init__(self, name: str, description: str, at_most_one: bool):
+        parts = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name).lower()
+        words = f"{parts} {description}".lower()
+        percent = _PERCENT.search(words)
+        self.share = at_most_one or bool(_SHARE.search(words)) or ("share" in words and not percent)
+        self.percent = not self.share and bool(percent)
+        self.money = bool(_MONEY.search(words))
+        self.hemisphere = bool(_HEMISPHERE.search(words))
+        self.before_christ = "negative for bc" in words or "negative if bc" in words
+        self.unit = asked_unit(name, description)
+        self.own_factors = own_factors(description)
+        last = parts.split()[-1:]
+        self.calendar = last[0] if last in (["hour"], ["month"]) else ""
+        self.scale = MULTIPLIERS.get(last[0].removesuffix("s"), 1) if last and last[0] in _SCALE_NAMES else 1
+
+
+_hints = lru_cache(maxsize=65536)(_Hints)
+
+
+def _one_value(quantities: tuple[Quantity, ...], hints: _Hints) -> Fraction | None:
+    """The single value of what was said, in the field's unit."""
+    if not quantities:
+        return None
+    asked, by_name = hints.unit or (None, False)
+    units = [said_unit(quantity.words, asked[0] if asked else "") for quantity in quantities]
+    if len(quantities) > 1:
+        dimensions = {unit[0] for unit in units if unit}
+        factors = [unit[1] for unit in units if unit]
+        if len(factors) < len(units) or len(dimensions) > 1 or asked is None or asked[0] not in dimensions:
+            return None
+        if factors != sorted(set(factors), reverse=True):
+            return None
+        return sum((q.value * factor for q, factor in zip(quantities, factors, strict=True)), Fraction(0)) / asked[1]
+    quantity, unit = quantities[0], units[0]
+    value = quantity.value
+    if quantity.percent:
+        return value / 100 if hints.share else value
+    if quantity.words[:1] and quantity.words[0] in hints.own_factors:
+        return value * hints.own_factors[quantity.words[0]]
+    if hints.scale > 1 and abs(value) >= hints.scale // 10:
+        return value / hints.scale
+    if quantity.fraction and hints.percent and unit is None:
+        return value * 100
+    if unit and asked:
+        if unit[0] == asked[0]:
+            return value * unit[1] / asked[1]
+        if by_name or {unit[0], asked[0]} == {"time", "calendar"}:
+            return None
+    if hints.hemisphere and quantity.words[-1:] in (("s",), ("south",), ("w",), ("west",)):
+        return -abs(value)
+    if hints.before_christ and quantity.words[:1] in (("bc",), ("bce",)):
+        return -value
+    return value
+
+
+def _of_calendar(text: str, asked: str) -> int | None:
+    """The number of the named month, or the full hour of the day, that `text` says."""
+    if asked == "month":
+        named = {number for name, number in _MONTHS.items() if re.search(rf"\b{name}\b", text.lower())}
+        return named.pop() if len(named) == 1 else None
+    read = read_time(text)
+    return read[0].hour if read and read[0].minute == 0 and not read[1] else None
