@@ -17,9 +17,8 @@ CARD_FILE = "base.json"
 
 def write_card(folder: Path, *, name: str, config: BaseConfig, dtype: str, source: str, fingerprint: str) -> None:
     """Written last: it names every other file of `folder` with its size, so that a damaged copy is found out."""
-    files = {
-        path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    others = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / CARD_FILE]
+    files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in others}
     card = {
         "format": FORMAT,
         "name": name,

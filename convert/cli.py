@@ -27,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     except JaxdiffError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("error: interrupted; nothing was changed", file=sys.stderr)
+        return 130
 
 
 def _convert(arguments: list[str]) -> int:

@@ -153,7 +153,8 @@ def leaf_shapes(config: BaseConfig) -> dict[Leaf, tuple[int, ...]]:
 def place(tensors: Sequence[NamedTensor], config: BaseConfig, table: NameTable, source: str) -> list[Placement]:
     """A placement for each tensor that is needed, in the order given.
 
-    Raises one WeightsError that names all unknown, missing, duplicate and mis-shaped tensors of `source`.
+    Raises one WeightsError for all unknown, missing, duplicate and mis-shaped tensors of `source`: it counts each kind
+    and names the first dozen.
     """
     shapes = leaf_shapes(config)
     seen: dict[tuple[Leaf, int | None], str] = {}

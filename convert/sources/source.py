@@ -51,12 +51,14 @@ class Source:
     chat_template: str | None
 
     def dtype(self) -> str:
-        """Name of the dtype that all tensors share, float32 where they differ. Raises WeightsError for other types."""
-        strange = [f"{tensor.name} ({tensor.dtype})" for tensor in self.tensors if tensor.dtype not in FLOAT_DTYPES]
+        """Name of the dtype that all parameters share, else float32. Raises WeightsError for other types."""
+        matches = ((tensor, self.names.match(tensor.name)) for tensor in self.tensors)
+        parameters = [tensor for tensor, match in matches if match is not None and match[0].leaf is not None]
+        strange = [f"{tensor.name} ({tensor.dtype})" for tensor in parameters if tensor.dtype not in FLOAT_DTYPES]
         if strange:
             raise WeightsError(
                 f"{self.path}: {len(strange)} tensors have an unsupported dtype, first {strange[0]}; "
                 f"supported: {', '.join(FLOAT_DTYPES)}"
             )
-        found = {tensor.dtype for tensor in self.tensors}
+        found = {tensor.dtype for tensor in parameters}
         return found.pop() if len(found) == 1 else "float32"

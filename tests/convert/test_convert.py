@@ -50,8 +50,8 @@ def test_own_output_matrix(tmp_path):
 
 
 def test_decoder_alone_and_rotary_frequencies(tmp_path):
-    """A checkpoint of the decoder alone lacks the prefix `model.`; old ones carry the rotary frequencies."""
-    tensors = hf_tensors()
+    """A checkpoint of the decoder alone lacks the prefix `model.`; old ones carry frequencies, in float32."""
+    tensors = hf_tensors(np.float16)
     bare = {name.removeprefix("model."): weight for name, weight in tensors.items()}
     bare["layers.0.self_attn.rotary_emb.inv_freq"] = np.ones(4, np.float32)
     source = write_hf_folder(tmp_path / "source", llama_config(), bare)
