@@ -14,8 +14,12 @@ from jaxdiff.errors import ConfigError
 
 TRAINED = "trained"
 FROZEN = "frozen"
-# Patterns over "/"-joined paths of {"base": ..., "head": ...}.
-LABELS = ((r"base/.*", FROZEN), (r"head/.*", TRAINED))
+# Patterns over "/"-joined paths of {"base": ..., "head": ...}. Statistics of the features are measured, not trained.
+LABELS = (
+    (r"base/.*", FROZEN),
+    (r"head/(.*/)?statistics_[^/]*", FROZEN),
+    (r"head/(?!(.*/)?statistics_[^/]*$).*", TRAINED),
+)
 # Stacked layers give biases and scales two axes, so their names tell them from matrices.
 _NO_DECAY = re.compile(r".*(bias|scale|norm)[^/]*")
 

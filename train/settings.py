@@ -88,6 +88,7 @@ class TrainSettings:
     weight_decay: float = _setting(0.01, "of matrices")
     warmup: int = _setting(50, "steps of linear warm-up")
     clip_norm: float = _setting(1.0, "bound of the gradient's global norm")
+    ema_decay: float = _setting(0.998, "of the moving average of the parameters, which becomes the head")
     seed: int = _setting(0, "of initialisation, sampling and batches")
     checkpoint_every: int = _setting(200, "steps between checkpoints")
     eval_every: int = _setting(200, "steps between evaluations")
@@ -103,9 +104,11 @@ class TrainSettings:
         for name, least in (("steps", 1), ("batch_size", 1), ("checkpoint_every", 1), ("eval_every", 1), ("seed", 0)):
             _check_integer(name, getattr(self, name), least)
         _check_integer("warmup", self.warmup, 0)
-        for name in ("learning_rate", "weight_decay", "clip_norm"):
+        for name in ("learning_rate", "weight_decay", "clip_norm", "ema_decay"):
             if not _is_number(getattr(self, name)):
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be a number")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay={self.ema_decay} must be in [0, 1)")
         self.optimizer()
 
     def optimizer(self) -> OptimizerConfig:

@@ -26,6 +26,7 @@ from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
 from jaxdiff.config import BaseConfig
 from jaxdiff.diffusion.features import QueryFeatures
+from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.schema.fields import Field, Kind
 from jaxdiff.schema.tools import Tool
 
@@ -48,6 +49,26 @@ def token_taps(config: BaseConfig) -> tuple[int, ...]:
 def key_taps(config: BaseConfig) -> tuple[int, ...]:
     """Layers (from 1) after which keys are looked at."""
     return tuple(round(config.num_layers * share) for share in (16 / 30, 24 / 30, 1.0))
+
+
+def reader_config(base: BaseConfig, **changes: Any) -> ReaderConfig:
+    """The reader for what is read here from a base, with `changes` to the network."""
+    widths: dict[str, Any] = dict(
+        attention=base.num_layers * base.num_heads,
+        token_states=len(token_taps(base)) * base.hidden_size,
+        key_states=len(key_taps(base)) * base.hidden_size,
+        telling=len(TELLING_WORDS),
+        token_facts=TOKEN_FACTS,
+        field_facts=FIELD_FACTS,
+        candidate_facts=CANDIDATE_FACTS,
+        kinds=len(KINDS),
+        embedding=base.hidden_size,
+        vocab_size=base.vocab_size,
+        canvas_vocab_size=base.canvas_vocab_size,
+        mask_id=base.mask_id,
+        null_id=base.null_id,
+    )
+    return ReaderConfig(**(widths | changes))
 
 
 @struct.dataclass

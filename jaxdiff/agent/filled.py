@@ -1,0 +1,62 @@
+"""What a fill gives: one value for each field that the call has, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.diffusion.denoise import Trace
+
+
+@dataclass(frozen=True)
+class FilledField:
+    """What was read for a field.
+
+    value: typed where it was chosen from candidates, else words that `merge` turns into the typed value.
+    confidence: probability in [0, 1]. by: "copy", "candidate", "compose", "ar" or "parallel".
+    source: (start, end), code points of the query that hold the value, or None.
+    """
+
+    value: Any
+    confidence: float
+    by: str
+    source: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class FillTrace:
+    """What each denoising step did to a call's canvas of N positions (padding left out).
+
+    fields: [N] name of the field that owns each position. texts: per step the N tokens as text ("·" is a mask).
+    revealed: [S, N] bool, positions revealed in a step. confidence: [S, N] of the standing tokens.
+    """
+
+    fields: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...]
+    revealed: np.ndarray
+    confidence: np.ndarray
+
+    @classmethod
+    def of(cls, base: FrozenBase, trace: Trace, fields: tuple[str, ...], names: Mapping[int, str]) -> FillTrace:
+        """The first row of a trace in words. names: text of ids that the base cannot decode."""
+        count = len(fields)
+        tokens = np.asarray(trace.tokens)[:, 0, :count]
+        words = {int(i): names[int(i)] if int(i) in names else base.decode([int(i)]) for i in np.unique(tokens)}
+        texts = tuple(tuple(words[int(i)] for i in step) for step in tokens)
+        return cls(fields, texts, np.asarray(trace.revealed)[:, 0, :count], np.asarray(trace.confidence)[:, 0, :count])
+
+
+@dataclass(frozen=True)
+class Filling:
+    """The fields of one call, in schema order.
+
+    absence: probability that what was left out is rightly left out. trace: the denoising, where something was composed.
+    """
+
+    fields: dict[str, FilledField]
+    absence: float = 1.0
+    trace: FillTrace | None = None

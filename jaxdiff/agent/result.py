@@ -1,0 +1,68 @@
+"""What an agent answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxdiff.agent.filled import FillTrace
+
+
+@dataclass(frozen=True)
+class FieldResult:
+    """How one value came about.
+
+    confidence: in [0, 1]. source: [start, end) in code points of the query where the value stands, or None.
+    by: "copy", "candidate", "compose", "ar" or "parallel".
+    """
+
+    confidence: float
+    source: tuple[int, int] | None
+    by: str
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call.
+
+    arguments: valid for the tool's schema. confidence: probability that all of it is right, in [0, 1].
+    fields: JSON pointer of each value -> how it came about. dropped: optional values that were read but are not valid.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    confidence: float
+    fields: dict[str, FieldResult]
+    dropped: dict[str, str] = field(default_factory=dict)
+    trace: FillTrace | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer to one query. text is None beside calls. timing_ms: wall-clock milliseconds by stage."""
+
+    mode: str
+    text: str | None
+    calls: tuple[ToolCall, ...]
+    timing_ms: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        calls = [
+            {
+                "name": call.name,
+                "arguments": call.arguments,
+                "confidence": round(call.confidence, 4),
+                "fields": {
+                    pointer: {
+                        "confidence": round(found.confidence, 4),
+                        "source": None if found.source is None else list(found.source),
+                        "by": found.by,
+                    }
+                    for pointer, found in call.fields.items()
+                },
+            }
+            for call in self.calls
+        ]
+        timing = {stage: round(value, 1) for stage, value in self.timing_ms.items()}
+        return {"mode": self.mode, "text": self.text, "calls": calls, "timing_ms": timing}

@@ -1,0 +1,139 @@
+"""The command line: `jaxdiff call`, and `train` and `convert`, which hand over to their own packages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from jaxdiff.errors import JaxdiffError
+
+if TYPE_CHECKING:
+    from jaxdiff.agent.result import Result, ToolCall
+
+HANDED_OVER = {
+    "train": "train a head on rows and tool packs",
+    "convert": "convert a checkpoint into a base folder, or compare the two",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 0, or 2 with one line on stderr where something cannot be done."""
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in HANDED_OVER:
+        return _hand_over(words[0], words[1:])
+    options = _parser().parse_args(words)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        return _call(options)
+    except JaxdiffError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _hand_over(command: str, words: list[str]) -> int:
+    # Both are packages of their own, which import this one.
+    if command == "train":
+        from jaxdiff_train.cli import main as run
+    else:
+        from jaxdiff_convert.cli import main as run
+    return run(words)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jaxdiff", description="Function calls by diffusion over a frozen base.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    call = commands.add_parser("call", help="answer one query by a function call")
+    call.add_argument("query", metavar="QUERY")
+    call.add_argument("--tools", required=True, metavar="FILE", help="JSON list of OpenAI-style function definitions")
+    call.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    call.add_argument("--fill", choices=("diffusion", "ar", "parallel"), help="how values are filled (default: diffusion)")
+    call.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
+    call.add_argument("--base", default="default", metavar="NAME|PATH", help="base model: a name, folder, .gguf or org/repo")
+    call.add_argument("--head", default="default", metavar="NAME|PATH", help="trained head: a folder (default: the shipped one)")
+    call.add_argument("--dtype", choices=("float32", "bfloat16"), help="type the base computes in (default: as stored)")
+    call.add_argument("--seed", type=int, default=0, help="of the randomness at a temperature above 0")
+    call.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
+    call.add_argument("--trace", action="store_true", help="show what each denoising step did")
+    for name, text in HANDED_OVER.items():
+        commands.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def _call(options: argparse.Namespace) -> int:
+    # Imported late: a misspelt option should not wait for JAX.
+    from jaxdiff.agent.agent import Agent
+    from jaxdiff.runtime.compilation import keep_compiled_programs
+    from jaxdiff.schema.tools import load_tools
+
+    load_tools(options.tools)
+    keep_compiled_programs()
+    agent = Agent.load(
+        options.base,
+        tools=options.tools,
+        head=options.head,
+        fill=options.fill,
+        steps=options.steps,
+        temperature=options.temperature,
+        seed=options.seed,
+        dtype=options.dtype,
+        trace=options.trace,
+    )
+    result = agent(options.query)
+    if options.json:
+        print(json.dumps(result.to_dict(), ensure_ascii=False))
+    else:
+        _show(options.query, result)
+    if options.trace:
+        for call in result.calls:
+            _show_trace(call, to_stderr=options.json)
+    return 0
+
+
+def _show(query: str, result: Result) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    for call in result.calls:
+        table = Table(title=escape(f"{call.name}   confidence {call.confidence:.2f}"), title_justify="left")
+        for heading in ("field", "value", "confidence", "by", "from the query"):
+            table.add_column(heading)
+        for pointer, found in call.fields.items():
+            name = pointer[1:].replace("~1", "/").replace("~0", "~")
+            words = "" if found.source is None else query[slice(*found.source)]
+            value = json.dumps(call.arguments[name], ensure_ascii=False)
+            table.add_row(*map(escape, (name, value, f"{found.confidence:.2f}", found.by, words)))
+        console.print(table)
+        for name, reason in call.dropped.items():
+            console.print(escape(f"left out {name}: {reason}"))
+        print(json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False))
+    stages = "  ".join(f"{stage} {value:.0f} ms" for stage, value in result.timing_ms.items())
+    console.print(escape(stages), style="dim")
+
+
+def _show_trace(call: ToolCall, to_stderr: bool) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=to_stderr)
+    if call.trace is None:
+        console.print(escape(f"{call.name}: nothing was composed, so no denoising step ran"))
+        return
+    for number, texts in enumerate(call.trace.texts):
+        revealed = call.trace.revealed[number]
+        console.print(escape(f"step {number + 1}: {int(revealed.sum())} positions revealed"), style="bold")
+        for name in dict.fromkeys(call.trace.fields):
+            places = [i for i, owner in enumerate(call.trace.fields) if owner == name]
+            pieces = (f"[reverse]{escape(texts[i])}[/reverse]" if revealed[i] else escape(texts[i]) for i in places)
+            console.print(f"  {escape(name)}: " + "".join(pieces))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

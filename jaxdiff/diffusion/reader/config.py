@@ -1,0 +1,81 @@
+"""Sizes of the reader head."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from jaxdiff.errors import ConfigError
+
+# Value positions of one field on the reader's canvas.
+SLOT = 16
+# Longest span, in tokens, that is told apart by its length.
+MAX_SPAN = 48
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """Widths of what is read (see `QueryFeatures`), and of the network.
+
+    attention: layers x heads of the base (A). token_states, key_states: widths of the joined states. telling: number of
+    telling words. token_facts, field_facts, candidate_facts, kinds: numbers of host facts. embedding: the base's hidden size.
+    vocab_size: the base's vocabulary. canvas_vocab_size: with <MASK> and <NULL> where they are extra rows.
+    hidden: width of the network. canvas_layers, canvas_heads: its bidirectional part. feature_dropout: share of whole input
+    features hidden from a row while training; dropout: of hidden units.
+    """
+
+    attention: int
+    token_states: int
+    key_states: int
+    telling: int
+    token_facts: int
+    field_facts: int
+    candidate_facts: int
+    kinds: int
+    embedding: int
+    vocab_size: int
+    canvas_vocab_size: int
+    mask_id: int
+    null_id: int
+    hidden: int = 128
+    canvas_layers: int = 2
+    canvas_heads: int = 4
+    feature_dropout: float = 0.2
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if "dropout" in name:
+                if not 0 <= value < 1:
+                    raise ConfigError(f"{name}={value} must be in [0, 1)")
+            elif value < 0 or (value == 0 and name not in ("mask_id", "null_id", "canvas_layers")):
+                raise ConfigError(f"{name}={value} must be > 0")
+        if self.hidden % self.canvas_heads:
+            raise ConfigError(f"{self.hidden=} is not a multiple of {self.canvas_heads=}")
+
+    @property
+    def extra_rows(self) -> int:
+        """Learned embedding rows behind the base's vocabulary."""
+        return self.canvas_vocab_size - self.vocab_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` reads them back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ReaderConfig:
+        """Inverse of `to_dict`. Raises ConfigError for unknown or missing keys."""
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ConfigError(f"not a reader configuration: {error}") from error
+
+    @classmethod
+    def tiny(cls, **changes: Any) -> ReaderConfig:
+        """A few thousand parameters, for tests."""
+        values: dict[str, Any] = dict(
+            attention=6, token_states=8, key_states=8, telling=5, token_facts=6, field_facts=10, candidate_facts=4, kinds=6,
+            embedding=16, vocab_size=50, canvas_vocab_size=52, mask_id=50, null_id=51, hidden=16, canvas_heads=2,
+        )  # fmt: skip
+        return cls(**(values | changes))

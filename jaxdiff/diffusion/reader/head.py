@@ -1,0 +1,119 @@
+"""The reader behind the signature of all heads: pure functions of parameters, configuration and features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxdiff.diffusion.features import Canvas, Features, Prediction, QueryFeatures
+from jaxdiff.diffusion.reader.canvas import Composer, Mixture
+from jaxdiff.diffusion.reader.config import ReaderConfig
+from jaxdiff.diffusion.reader.trunk import NOTHING, Encoding, Trunk
+from jaxdiff.errors import ConfigError
+
+Params = dict[str, Any]
+
+
+def init(key: Array, config: ReaderConfig) -> Params:
+    """Random parameters: a nested dict of float32 arrays."""
+    trunk_key, canvas_key, rows_key = jax.random.split(key, 3)
+    query = _example(config)
+    canvas = Canvas(jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1), jnp.int32), jnp.ones((1, 1), bool))
+    encoding, trunk = Trunk(config).init_with_output(trunk_key, query)
+    inputs = jnp.zeros((1, 1, config.embedding))
+    composer = Composer(config).init(canvas_key, encoding, canvas, inputs, jnp.ones(1))
+    params = {"trunk": trunk["params"], "canvas": composer["params"]}
+    if config.extra_rows:
+        params["extra_rows"] = 0.1 * jax.random.normal(rows_key, (config.extra_rows, config.embedding))
+    return params
+
+
+def encode(params: Params, config: ReaderConfig, query: QueryFeatures, dropout: Array | None = None) -> Encoding:
+    """What does not change while denoising, computed once. dropout: a random key while training, or None."""
+    rngs = None if dropout is None else {"dropout": dropout}
+    return Trunk(config).apply({"params": params["trunk"]}, query, train=dropout is not None, rngs=rngs)
+
+
+def mixture(
+    params: Params,
+    config: ReaderConfig,
+    encoding: Encoding,
+    canvas: Canvas,
+    tokens: Array,
+    t: Array,
+    embedding: Array,
+) -> Mixture:
+    """The distribution of each canvas position, not yet spread over the vocabulary."""
+    inputs = embedding_rows(params, config, embedding, tokens)
+    inputs *= jax.lax.rsqrt(jnp.mean(inputs * inputs, -1, keepdims=True) + 1e-6)
+    return Composer(config).apply({"params": params["canvas"]}, encoding, canvas, inputs, t)
+
+
+def embedding_rows(params: Params, config: ReaderConfig, embedding: Array, ids: Array) -> Array:
+    """Rows [..., D] of ids: the base's frozen ones, or the head's own for <MASK> and <NULL> where the base has none."""
+    rows = embedding[jnp.minimum(ids, config.vocab_size - 1)].astype(jnp.float32)
+    if not config.extra_rows:
+        return rows
+    own = jax.nn.one_hot(ids - config.vocab_size, config.extra_rows) @ params["extra_rows"]
+    return jnp.where((ids >= config.vocab_size)[..., None], own, rows)
+
+
+def logits(
+    params: Params,
+    config: ReaderConfig,
+    encoding: Encoding,
+    canvas: Canvas,
+    tokens: Array,
+    t: Array,
+    embedding: Array,
+) -> Array:
+    """[B, N, V] log-probabilities of every canvas token: (1 - gate) x vocabulary + gate x copies of query tokens."""
+    mixed = mixture(params, config, encoding, canvas, tokens, t, embedding)
+    scores = jnp.einsum("bnd,vd->bnv", mixed.query, embedding.astype(jnp.float32))
+    if config.extra_rows:
+        scores = jnp.concatenate([scores, jnp.einsum("bnd,vd->bnv", mixed.query, params["extra_rows"])], -1)
+    scores = scores.at[..., config.mask_id].set(NOTHING)
+    composed = jax.nn.log_sigmoid(-mixed.copy_gate)[..., None] + jax.nn.log_softmax(scores, -1)
+    copied = jnp.exp(jax.nn.log_sigmoid(mixed.copy_gate)[..., None] + mixed.pointer)
+    rows, positions = jnp.arange(tokens.shape[0])[:, None, None], jnp.arange(tokens.shape[1])[None, :, None]
+    ids = jnp.broadcast_to(encoding.token_ids[:, None], copied.shape)
+    return jnp.log(jnp.exp(composed).at[rows, positions, ids].add(copied) + 1e-30)
+
+
+def predict(params: Params, config: ReaderConfig, features: Features, tokens: Array, t: Array) -> Prediction:
+    """The whole head in one call. Raises ConfigError where the features lack the query or the embedding."""
+    if features.query is None or features.embedding is None:
+        raise ConfigError("the reader needs query features and the base's embedding")
+    encoding = encode(params, config, features.query)
+    return Prediction(
+        logits=logits(params, config, encoding, features.canvas, tokens, t, features.embedding),
+        span_start=encoding.span_start,
+        span_end=encoding.span_end,
+        presence=encoding.presence,
+        copied=encoding.copied,
+        candidates=encoding.candidates,
+    )
+
+
+def _example(c: ReaderConfig) -> QueryFeatures:
+    """Features of one row, field, token and candidate, of the widths of `c`."""
+    zeros = jnp.zeros
+    return QueryFeatures(
+        key_attention=zeros((1, 1, 1, c.attention)),
+        token_logprob=zeros((1, 1, 1)),
+        token_states=zeros((1, 1, c.token_states)),
+        token_shape=zeros((1, 1, c.token_facts)),
+        token_ids=zeros((1, 1), jnp.int32),
+        token_mask=jnp.ones((1, 1), bool),
+        key_states=zeros((1, 1, c.key_states)),
+        key_logprob=zeros((1, 1, c.telling)),
+        field_facts=zeros((1, 1, c.field_facts)),
+        field_kind=zeros((1, 1), jnp.int32),
+        field_mask=jnp.ones((1, 1), bool),
+        candidate_attention=zeros((1, 1, 1, 2 * c.attention)),
+        candidate_facts=zeros((1, 1, 1, c.candidate_facts)),
+        candidate_mask=jnp.ones((1, 1, 1), bool),
+    )

@@ -1,0 +1,111 @@
+"""The reader's loss: spans, owners of words, presence, candidates, source, and the masked tokens of the canvas."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jaxdiff.diffusion.batch import Batch
+from jaxdiff.diffusion.corruption import corrupt_batch
+from jaxdiff.diffusion.losses import masked_positions
+from jaxdiff.diffusion.reader.canvas import Mixture
+from jaxdiff.diffusion.reader.config import ReaderConfig
+from jaxdiff.diffusion.reader.head import Params, embedding_rows, encode, mixture
+from jaxdiff.diffusion.reader.trunk import Encoding
+from jaxdiff.diffusion.schedules import NoiseSchedule
+from jaxdiff.errors import ConfigError
+
+OWNER_WEIGHT = 0.15
+# Vocabulary entries drawn at random beside those that stand in the batch; the whole vocabulary is used when answering.
+SAMPLED_VOCABULARY = 1024
+KNOWN_VOCABULARY = 640
+
+
+def loss(
+    params: Params, config: ReaderConfig, schedule: NoiseSchedule, key: Array, batch: Batch
+) -> tuple[Array, dict[str, Array]]:
+    """One number to be lowered, and its parts (nats a field, canvas: nats a masked token).
+
+    No gradient reaches the features. Raises ConfigError where the batch lacks the query or the embedding.
+    """
+    features, labels = jax.lax.stop_gradient(batch.features), batch.labels
+    if features.query is None or features.embedding is None:
+        raise ConfigError("the reader needs query features and the base's embedding")
+    dropout, noise, sample = jax.random.split(key, 3)
+    encoding = encode(params, config, features.query, dropout)
+    mask = features.query.field_mask
+    fields = jnp.maximum(mask.sum(), 1)
+
+    present = optax.sigmoid_binary_cross_entropy(encoding.presence, labels.presence.astype(jnp.float32))
+    copied = optax.sigmoid_binary_cross_entropy(encoding.copied, labels.copied.astype(jnp.float32))
+    end = jnp.take_along_axis(encoding.span_end, jnp.maximum(labels.start, 0)[..., None, None], axis=2)[:, :, 0]
+    parts = {
+        "start": _cross_entropy(encoding.span_start, labels.start).sum() / fields,
+        "end": _cross_entropy(end, labels.end).sum() / fields,
+        "candidate": _cross_entropy(encoding.candidates, labels.candidate).sum() / fields,
+        "presence": (present * mask).sum() / fields,
+        "copied": (copied * (labels.copied >= 0)).sum() / fields,
+        "owner": OWNER_WEIGHT * _owner_loss(encoding, batch) / fields,
+    }
+
+    canvas, tokens = features.canvas, labels.tokens
+    value_mask = canvas.value_mask & canvas.exists
+    corrupted, t = corrupt_batch(schedule, noise, tokens, value_mask, config.mask_id)
+    mixed = mixture(params, config, encoding, canvas, corrupted, t, features.embedding)
+    predicted = masked_positions(corrupted, value_mask, config.mask_id)
+    nll = -_sampled_log_likelihood(sample, params, config, mixed, encoding, tokens, features.embedding)
+    parts["canvas"] = (nll * predicted).sum() / jnp.maximum(predicted.sum(), 1)
+    return sum(parts.values(), jnp.zeros(())), parts
+
+
+def _cross_entropy(logprob: Array, target: Array) -> Array:
+    """-log p of target, 0 where target is negative."""
+    chosen = jnp.take_along_axis(logprob, jnp.maximum(target, 0)[..., None], axis=-1)[..., 0]
+    return jnp.where(target >= 0, -chosen, 0.0)
+
+
+def _owner_loss(encoding: Encoding, batch: Batch) -> Array:
+    """Each query token belongs to the field whose span holds it, or to none."""
+    start, end = batch.labels.start[..., None], batch.labels.end[..., None]
+    position = jnp.arange(encoding.token_mask.shape[1])[None, None]
+    holds = (start >= 0) & (start <= position) & (position <= end)
+    owner = jnp.where(holds.any(1), jnp.argmax(holds, 1) + 1, 0)
+    chosen = jnp.take_along_axis(encoding.owner, owner[:, None], axis=1)[:, 0]
+    return (-chosen * encoding.token_mask).sum()
+
+
+def _sampled_log_likelihood(
+    key: Array,
+    params: Params,
+    config: ReaderConfig,
+    mixed: Mixture,
+    encoding: Encoding,
+    tokens: Array,
+    embedding: Array,
+) -> Array:
+    """[B, N] log-probability of the gold tokens under the mixture.
+
+    The vocabulary's normalizer is estimated: the ids of the batch count as they are, random others stand for all the rest
+    (sampled softmax with a uniform proposal, Jean et al., arXiv 1412.2007).
+    """
+    size = config.canvas_vocab_size
+    known = jnp.unique(jnp.append(tokens.ravel(), config.null_id), size=KNOWN_VOCABULARY, fill_value=-1)
+    drawn = jax.random.randint(key, (SAMPLED_VOCABULARY,), 0, size)
+    is_known = jnp.zeros(size, bool).at[known].set(known >= 0, mode="drop").at[config.mask_id].set(True)
+    usable = ~is_known[drawn]
+    weight = jnp.log((size - is_known.sum()) / jnp.maximum(usable.sum(), 1))
+
+    def scores(ids: Array) -> Array:
+        rows = embedding_rows(params, config, embedding, jnp.maximum(ids, 0))
+        return jnp.einsum("bnd,kd->bnk", mixed.query, rows)
+
+    known_scores = jnp.where((known >= 0)[None, None], scores(known), -jnp.inf)
+    drawn_scores = jnp.where(usable[None, None], scores(drawn) + weight, -jnp.inf)
+    normalizer = jax.nn.logsumexp(jnp.concatenate([known_scores, drawn_scores], -1), -1)
+    gold = jnp.einsum("bnd,bnd->bn", mixed.query, embedding_rows(params, config, embedding, tokens))
+    composed = jax.nn.log_sigmoid(-mixed.copy_gate) + gold - normalizer
+    same = tokens[..., None] == encoding.token_ids[:, None]
+    pointer = jax.nn.logsumexp(jnp.where(same & encoding.token_mask[:, None], mixed.pointer, -1e9), -1)
+    return jnp.logaddexp(composed, jax.nn.log_sigmoid(mixed.copy_gate) + pointer)

@@ -1,0 +1,205 @@
+"""From what the base says at the keys to spans, presence and candidates.
+
+The base's attention from a field's key to a query token already points at the value; a small network over the attention of
+all layers and heads, its neighbours, and how it differs from the other fields' (they compete for the words), turns that into
+a start, an end given the start (Seo et al., arXiv 1611.01603), and, pooled, into one vector a field.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from jaxdiff.diffusion.features import QueryFeatures
+from jaxdiff.diffusion.reader.config import MAX_SPAN, ReaderConfig
+
+NOTHING = -1e9
+# Log-attention outside the query.
+FAR = -12.0
+
+
+@struct.dataclass
+class Encoding:
+    """What the trunk makes of a query; the canvas reads it at every denoising step.
+
+    tokens: [B, F, T, H] query tokens as seen by each field. fields: [B, F, H]. token_mask: [B, T] bool.
+    token_ids: [B, T] int32. field_kind: [B, F] int32.
+    span_start: [B, F, T], span_end: [B, F, T, T] log-probabilities. owner: [B, F + 1, T] log-probability that a token belongs
+    to no field (index 0) or to field f (f + 1). presence, copied: [B, F] logits. candidates: [B, F, C] log-probabilities.
+    """
+
+    tokens: Array
+    fields: Array
+    token_mask: Array
+    token_ids: Array
+    field_kind: Array
+    span_start: Array
+    span_end: Array
+    owner: Array
+    presence: Array
+    copied: Array
+    candidates: Array
+
+
+class Standardize(nn.Module):
+    """(x - mean) / scale with statistics of the training rows; they are set once and never trained."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        mean = self.param("statistics_mean", nn.initializers.zeros, (x.shape[-1],))
+        scale = self.param("statistics_scale", nn.initializers.ones, (x.shape[-1],))
+        return jnp.clip((x.astype(jnp.float32) - mean) / scale, -6, 6)
+
+
+class Neighbours(nn.Module):
+    """Residual convolution over the tokens, width 5, as one product (faster than a convolution on a CPU)."""
+
+    hidden: int
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array) -> Array:
+        length = x.shape[-2]
+        around = jnp.pad(x * mask, ((0, 0), (0, 0), (2, 2), (0, 0)))
+        window = jnp.concatenate([around[:, :, i : i + length] for i in range(5)], -1)
+        return x + nn.gelu(nn.Dense(self.hidden, name="conv")(window))
+
+
+class AcrossFields(nn.Module):
+    """Residual mixing of each field with mean and maximum over all fields (axis 1), so that order does not matter."""
+
+    hidden: int
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array) -> Array:
+        count = jnp.maximum(mask.any(axis=tuple(range(2, mask.ndim))).sum(1), 1).reshape(-1, *(1,) * (x.ndim - 1))
+        mean = jnp.broadcast_to((x * mask).sum(1, keepdims=True) / count, x.shape)
+        highest = jnp.broadcast_to(jnp.where(mask, x, -1e4).max(1, keepdims=True), x.shape) * mask
+        return x + nn.gelu(nn.Dense(self.hidden, name="mix")(jnp.concatenate([x, mean, highest], -1)))
+
+
+def attention_and_claim(query: QueryFeatures) -> tuple[Array, Array]:
+    """Log-attention with the token's log-probability, [B, F, T, A + 1], and by how much it exceeds the other fields' mean."""
+    own = jnp.concatenate([query.key_attention, query.token_logprob[..., None]], -1).astype(jnp.float32)
+    real = (query.token_mask[:, None] & query.field_mask[:, :, None])[..., None]
+    own = jnp.where(real, own, FAR)
+    probability = jnp.exp(own) * query.field_mask[:, :, None, None]
+    others = jnp.maximum(query.field_mask.sum(1) - 1, 1)[:, None, None, None]
+    rivals = jnp.log((probability.sum(1, keepdims=True) - probability) / others + 1e-9)
+    return own, own - rivals
+
+
+class Trunk(nn.Module):
+    """See the module's docstring."""
+
+    config: ReaderConfig
+
+    @nn.compact
+    def __call__(self, query: QueryFeatures, train: bool = False) -> Encoding:
+        c = self.config
+        fields, tokens = query.key_attention.shape[1:3]
+        hide = [
+            nn.Dropout(c.feature_dropout, broadcast_dims=axes, deterministic=not train) for axes in ((1, 2), (1,), ())
+        ]
+        drop = nn.Dropout(c.dropout, deterministic=not train)
+        mask = (query.token_mask[:, None] & query.field_mask[:, :, None])[..., None]
+
+        evidence = self._evidence(query)
+        facts = jnp.concatenate([query.key_logprob.astype(jnp.float32) / 5, query.field_facts], -1)
+        states = Standardize(name="key_states")(query.key_states)
+        key = hide[2](jnp.concatenate([states, facts, self._strongest(evidence, mask)], -1))
+        seen = jnp.concatenate([evidence, self._shape(query, fields)], -1)
+        seen = hide[0](seen)
+        words = hide[1](Standardize(name="token_states")(query.token_states))
+
+        h = nn.Dense(c.hidden, name="seen")(seen)
+        h += nn.Dense(c.hidden, use_bias=False, name="key")(key)[:, :, None]
+        h += nn.Dense(c.hidden, use_bias=False, name="words")(words)[:, None]
+        h = drop(nn.gelu(h))
+        h = Neighbours(c.hidden, name="near")(h, mask)
+        h = AcrossFields(c.hidden, name="rivals")(h, mask)
+        h = Neighbours(c.hidden, name="near_again")(h, mask)
+
+        inside = mask[..., 0]
+        start = nn.Dense(1, name="start_seen")(seen)[..., 0] + nn.Dense(1, name="start")(h)[..., 0]
+        start = jnp.where(inside, start, NOTHING)
+        owner = self._owner(h, inside)
+        end = self._end(h, inside)
+
+        weight = jax.nn.softmax(start, -1)
+        owned = jnp.exp(owner[:, 1:])
+        pooled = jnp.einsum("bft,bfth->bfh", weight, h)
+        highest = jnp.where(mask, h, -1e4).max(2) * query.field_mask[..., None]
+        scores = [start.max(-1) / 10, owned.max(-1), (weight * owned).sum(-1)]
+        v = jnp.concatenate([pooled, highest, jnp.stack(scores, -1), key], -1)
+        v = nn.gelu(nn.Dense(c.hidden, name="field")(v))
+        v = drop(AcrossFields(c.hidden, name="fields")(v * query.field_mask[..., None], query.field_mask[..., None]))
+        return Encoding(
+            tokens=h,
+            fields=v,
+            token_mask=query.token_mask,
+            token_ids=query.token_ids,
+            field_kind=query.field_kind,
+            span_start=jax.nn.log_softmax(start, -1),
+            span_end=end,
+            owner=owner,
+            presence=nn.Dense(1, name="presence")(v)[..., 0],
+            copied=nn.Dense(1, name="copied")(jnp.concatenate([v, pooled], -1))[..., 0],
+            candidates=self._candidates(query, v, train),
+        )
+
+    def _evidence(self, query: QueryFeatures) -> Array:
+        """[B, F, T, 4 (A + 1)]: attention and token probability, both neighbours', and the claim against other fields."""
+        own, claim = attention_and_claim(query)
+        before = jnp.pad(own[:, :, :-1], ((0, 0), (0, 0), (1, 0), (0, 0)), constant_values=FAR)
+        after = jnp.pad(own[:, :, 1:], ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=FAR)
+        standard = Standardize(name="attention")
+        return jnp.concatenate(
+            [standard(own), standard(before), standard(after), Standardize(name="claim")(claim)], axis=-1
+        )
+
+    def _strongest(self, evidence: Array, mask: Array) -> Array:
+        """[B, F, 2 (A + 1)]: the strongest attention to any token, and the strongest claim against the other fields."""
+        width = evidence.shape[-1] // 4
+        highest = jnp.where(mask, evidence, -6).max(2)
+        return jnp.concatenate([highest[..., :width], highest[..., 3 * width :]], -1)
+
+    def _shape(self, query: QueryFeatures, fields: int) -> Array:
+        shape = query.token_shape[:, None]
+        return jnp.broadcast_to(shape, (shape.shape[0], fields, *shape.shape[2:])).astype(jnp.float32)
+
+    def _owner(self, h: Array, inside: Array) -> Array:
+        claims = jnp.where(inside, nn.Dense(1, name="owner")(h)[..., 0], NOTHING)
+        nobody = self.param("nobody", nn.initializers.zeros, ())
+        nobody = jnp.broadcast_to(nobody, (claims.shape[0], 1, claims.shape[2]))
+        return jax.nn.log_softmax(jnp.concatenate([nobody, claims], 1), 1)
+
+    def _end(self, h: Array, inside: Array) -> Array:
+        """[B, F, T (start), T (end)]: a pair's affinity, the end's own score, the words between, and the length."""
+        width = self.config.hidden // 2
+        first, last = nn.Dense(width, name="end_first")(h), nn.Dense(width, name="end_last")(h)
+        pair = jnp.einsum("bfih,bfjh->bfij", first, last) / jnp.sqrt(width)
+        own = nn.Dense(1, name="end")(h)[..., 0]
+        between = jnp.cumsum(nn.Dense(1, name="between")(h)[..., 0] * inside, -1)
+        length = jnp.arange(h.shape[2])[None] - jnp.arange(h.shape[2])[:, None]
+        table = self.param("length", nn.initializers.zeros, (MAX_SPAN,))
+        score = (
+            pair + own[:, :, None] + between[:, :, None] - between[..., None] + table[jnp.clip(length, 0, MAX_SPAN - 1)]
+        )
+        possible = (length >= 0) & (length < MAX_SPAN) & inside[:, :, None]
+        return jax.nn.log_softmax(jnp.where(possible, score, NOTHING), -1)
+
+    def _candidates(self, query: QueryFeatures, v: Array, train: bool) -> Array:
+        c = self.config
+        attention = Standardize(name="candidate_attention")(query.candidate_attention)
+        facts = query.candidate_facts.astype(jnp.float32) / jnp.array([5.0, 5.0, 1.0, 1.0])
+        seen = jnp.concatenate([attention, facts], -1)
+        seen = nn.Dropout(c.feature_dropout, broadcast_dims=(1, 2), deterministic=not train)(seen)
+        inner = nn.Dense(c.hidden // 2, name="candidate_seen")(seen)
+        inner += nn.Dense(c.hidden // 2, use_bias=False, name="candidate_field")(v)[:, :, None]
+        score = (
+            nn.Dense(1, name="candidate_linear")(seen)[..., 0] + nn.Dense(1, name="candidate")(nn.gelu(inner))[..., 0]
+        )
+        return jax.nn.log_softmax(jnp.where(query.candidate_mask, score, NOTHING), -1)

@@ -1,0 +1,164 @@
+"""Batches for the reader: padded to one of a few sizes, drawn as a pure function of seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from jaxdiff.agent.reading import FLOOR, KINDS
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.diffusion.batch import Batch
+from jaxdiff.diffusion.features import Canvas, Features, Labels, QueryFeatures
+from jaxdiff.errors import InputError
+
+from .features import FeatureStore
+from .labels import RowLabels, label_row
+
+# Rows of similar size (query tokens, fields) go together; larger ones are not trained on.
+SIZES = tuple((tokens, fields) for tokens in (32, 48, 80) for fields in (5, 8))
+CANDIDATES, CANVAS = 12, 48
+
+
+@dataclass(frozen=True)
+class _Place:
+    store: int
+    row: int
+
+
+class Batches:
+    """Endless batches over several stores; a row is drawn with a probability proportional to its store's weight."""
+
+    def __init__(
+        self, base: FrozenBase, stores: Sequence[FeatureStore], weights: Sequence[float], batch_size: int, seed: int
+    ):
+        self._base, self._stores, self._size, self._seed = base, stores, batch_size, seed
+        self._labels = [label_store(base, store) for store in stores]
+        self._groups: dict[tuple[int, int], list[_Place]] = {size: [] for size in SIZES}
+        chances: dict[tuple[int, int], list[float]] = {size: [] for size in SIZES}
+        for number, store in enumerate(stores):
+            for row in range(len(store)):
+                length, fields = int(store.sizes["T"][row]), int(store.sizes["F"][row])
+                size = next((s for s in SIZES if length <= s[0] and fields <= s[1]), None)
+                if size is not None:
+                    self._groups[size].append(_Place(number, row))
+                    chances[size].append(weights[number])
+        if not any(self._groups.values()):
+            raise InputError("no training rows are left")
+        self._chances = {size: np.array(c) / sum(c) for size, c in chances.items() if c}
+        total = sum(map(sum, chances.values()))
+        self._group_chance = [sum(chances[size]) / total for size in SIZES]
+
+    def rows(self) -> int:
+        """Number of rows that are drawn from."""
+        return sum(map(len, self._groups.values()))
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step: the same for the same seed, whatever came before."""
+        rng = np.random.default_rng((self._seed, step))
+        tokens_padded, fields = size = SIZES[rng.choice(len(SIZES), p=self._group_chance)]
+        group = self._groups[size]
+        drawn = [group[i] for i in rng.choice(len(group), self._size, p=self._chances[size])]
+        stores = [(self._stores[place.store], place.row) for place in drawn]
+        labels = [self._labels[place.store][place.row] for place in drawn]
+        query = pad_queries(stores, fields, tokens_padded, CANDIDATES)
+        canvas, tokens = _canvas(labels, rng, self._base.config.null_id)
+        return Batch(
+            Features(canvas=canvas, query=query, embedding=self._base.embedding),
+            pad_labels(labels, fields, CANDIDATES, tokens),
+        )
+
+
+def label_store(base: FrozenBase, store: FeatureStore) -> list[RowLabels]:
+    """Labels of all rows of a store."""
+    return [
+        label_row(row, store.tool(i), [tuple(o) for o in store.token_offsets(i).tolist()], base.encode)
+        for i, row in enumerate(store.rows)
+    ]
+
+
+def pad_queries(rows: Sequence[tuple[FeatureStore, int]], fields: int, tokens: int, candidates: int) -> QueryFeatures:
+    """Features of some stored rows, padded; candidates beyond `candidates` are cut."""
+    count = len(rows)
+    limits = {"F": fields, "T": tokens, "C": candidates}
+    first = rows[0][0]
+
+    def padded(part: str, axes: str, fill: float = 0.0) -> np.ndarray:
+        out = np.full((count, *(limits[a] for a in axes), first.widths[part]), fill, np.float16)
+        for i, (store, row) in enumerate(rows):
+            value = store.part(part, row)
+            value = value[tuple(slice(limits[a]) for a in axes)]
+            out[(i, *(slice(n) for n in value.shape[:-1]))] = value
+        return out
+
+    ids, token_mask = np.zeros((count, tokens), np.int32), np.zeros((count, tokens), bool)
+    field_mask, kind = np.zeros((count, fields), bool), np.zeros((count, fields), np.int32)
+    candidate_mask = np.zeros((count, fields, candidates), bool)
+    for i, (store, row) in enumerate(rows):
+        found = store.token_ids(row)
+        ids[i, : len(found)], token_mask[i, : len(found)] = found, True
+        for j, field in enumerate(store.tool(row).fields):
+            field_mask[i, j], kind[i, j] = True, KINDS.index(field.kind)
+            candidate_mask[i, j, : len(field.candidates)] = True
+    return QueryFeatures(
+        key_attention=padded("key_attention", "FT", FLOOR),
+        token_logprob=padded("token_logprob", "FT", FLOOR)[..., 0],
+        token_states=padded("token_states", "T"),
+        token_shape=padded("token_shape", "T"),
+        token_ids=ids,
+        token_mask=token_mask,
+        key_states=padded("key_states", "F"),
+        key_logprob=padded("key_logprob", "F"),
+        field_facts=padded("field_facts", "F"),
+        field_kind=kind,
+        field_mask=field_mask,
+        candidate_attention=padded("candidate_attention", "FC", FLOOR),
+        candidate_facts=padded("candidate_facts", "FC"),
+        candidate_mask=candidate_mask,
+    )
+
+
+def pad_labels(labels: Sequence[RowLabels], fields: int, candidates: int, tokens: np.ndarray) -> Labels:
+    """Labels of some rows, padded; a candidate that was cut counts as unknown."""
+
+    def padded(name: str, fill: int, dtype: type) -> np.ndarray:
+        out = np.full((len(labels), fields), fill, dtype)
+        for i, label in enumerate(labels):
+            value = getattr(label, name)
+            out[i, : len(value)] = value
+        return out
+
+    candidate = padded("candidate", -1, np.int32)
+    return Labels(
+        tokens=tokens,
+        start=padded("start", -1, np.int32),
+        end=padded("end", -1, np.int32),
+        presence=padded("presence", 0, bool),
+        candidate=np.where(candidate < candidates, candidate, -1),
+        copied=padded("copied", -1, np.int32),
+    )
+
+
+def _canvas(labels: Sequence[RowLabels], rng: np.random.Generator, null_id: int) -> tuple[Canvas, np.ndarray]:
+    """Slots of each row: values that must be composed first, then others in random order, as many as fit."""
+    shape = (len(labels), CANVAS)
+    field, offset = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
+    tokens = np.full(shape, null_id, np.int32)
+    for i, label in enumerate(labels):
+        place = 0
+        order = rng.permutation(len(label.slots))
+        for k in sorted(order, key=lambda k, copied=label.copied, slots=label.slots: copied[slots[k][0]]):
+            owner, ids, size = label.slots[k]
+            if place + size > CANVAS:
+                continue
+            field[i, place : place + size], offset[i, place : place + size] = owner, np.arange(size)
+            tokens[i, place : place + len(ids)] = ids
+            place += size
+    return Canvas(field=field, offset=offset, exists=field >= 0), tokens
+
+
+def to_float32(query: QueryFeatures) -> QueryFeatures:
+    """Stored features as the base computes them."""
+    return jax.tree.map(lambda x: x.astype(np.float32) if x.dtype == np.float16 else x, query)

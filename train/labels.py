@@ -1,0 +1,62 @@
+"""What a row asks of a head: spans, presence, candidates, and the tokens of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxdiff.agent.prompting import tokens_at
+from jaxdiff.schema.budget import slot_tokens
+from jaxdiff.schema.equality import same_value
+from jaxdiff.schema.tools import Tool
+from jaxdiff.schema.values import write_value
+
+from .rows import Row
+from .spans import label_source
+
+Encode = Callable[[str], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class RowLabels:
+    """One row's `Labels`, unpadded (F fields).
+
+    start, end, candidate, copied: [F] int32. presence: [F] bool. slots: for each value that may be composed, its field and the
+    token ids of its whole slot, without <NULL>; slot_sizes: the slot's size for each.
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+    presence: np.ndarray
+    candidate: np.ndarray
+    copied: np.ndarray
+    slots: tuple[tuple[int, tuple[int, ...], int], ...]
+
+
+def label_row(row: Row, tool: Tool, offsets: list[tuple[int, int]], encode: Encode) -> RowLabels:
+    """Labels of a row whose query has tokens at `offsets`. Values longer than their slot are not composed."""
+    count = len(tool.fields)
+    start, end = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
+    candidate, copied = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
+    presence = np.zeros(count, bool)
+    slots = []
+    for i, field in enumerate(tool.fields):
+        if field.name not in row.arguments:
+            continue
+        value = row.arguments[field.name]
+        presence[i] = True
+        copied[i] = label_source(row, field)
+        if field.name in row.spans:
+            found = tokens_at(offsets, row.query, *row.spans[field.name])
+            if found is not None:
+                start[i], end[i] = found
+        if field.candidates:
+            candidate[i] = next((j for j, c in enumerate(field.candidates) if same_value(c, value)), -1)
+            continue
+        # A value follows its key after a space, as the words of the query follow one another.
+        ids, size = tuple(encode(" " + write_value(value))), slot_tokens(field, encode)
+        if len(ids) <= size:
+            slots.append((i, ids, size))
+    return RowLabels(start, end, presence, candidate, copied, tuple(slots))
