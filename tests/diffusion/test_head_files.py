@@ -9,7 +9,7 @@ import pytest
 
 from jaxdiff.diffusion import head_files, residual
 from jaxdiff.diffusion.head_files import check_base, load_head, save_head
-from jaxdiff.diffusion.residual import ResidualConfig
+from jaxdiff.diffusion.residual_config import ResidualConfig
 from jaxdiff.errors import ConfigError, HeadMismatch, WeightsError
 
 CARD = {

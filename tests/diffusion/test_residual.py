@@ -16,7 +16,8 @@ from jaxdiff.diffusion import residual
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.denoise import DenoiseConfig, denoise
 from jaxdiff.diffusion.features import Canvas, Features, Labels
-from jaxdiff.diffusion.residual import ResidualConfig
+from jaxdiff.diffusion.residual_blocks import sinusoidal_positions
+from jaxdiff.diffusion.residual_config import BLOCKS, OBJECTIVES, VOCABULARIES, ResidualConfig
 from jaxdiff.diffusion.schedules import LogLinear
 from jaxdiff.errors import ConfigError
 
@@ -77,7 +78,7 @@ def test_equals_the_original_head(block):
     )
     shapes = jax.eval_shape(lambda: residual.init(jax.random.key(0), config))
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, shapes)
-    np.testing.assert_allclose(residual.sinusoidal_positions(len(positions), 32), positions, atol=1e-5)
+    np.testing.assert_allclose(sinusoidal_positions(len(positions), 32), positions, atol=1e-5)
     with np.load(DATA / f"{block}.npz") as golden:
         tokens = jnp.asarray(golden["current_tokens"].astype(np.int32))
         exists = jnp.asarray(golden["attention_mask"] if block == "bidirectional" else np.ones(tokens.shape, bool))
@@ -117,11 +118,7 @@ def batch(config):
 
 
 def variants():
-    return [
-        ResidualConfig.tiny(block=block, vocabulary=vocabulary)
-        for block in residual.BLOCKS
-        for vocabulary in residual.VOCABULARIES
-    ]
+    return [ResidualConfig.tiny(block=block, vocabulary=vocabulary) for block in BLOCKS for vocabulary in VOCABULARIES]
 
 
 @pytest.mark.parametrize("config", variants(), ids=lambda c: f"{c.block}-{c.vocabulary}")
@@ -200,7 +197,7 @@ def test_the_last_time_row_is_trained():
     assert grad.shape == (5,) and grad[-1] > 0
 
 
-@pytest.mark.parametrize("objective", residual.OBJECTIVES)
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_loss_trains_the_head_and_leaves_the_features_alone(objective):
     config = ResidualConfig.tiny(objective=objective, fully_masked_share=1 / 3)
     params, rows = residual.init(jax.random.key(0), config), batch(config)
@@ -219,6 +216,26 @@ def test_loss_trains_the_head_and_leaves_the_features_alone(objective):
         (last, metrics), (grads, _) = step(params, rows.features.canvas_states)
         params = jax.tree.map(lambda p, g: p - 0.2 * g, params, grads)
     assert last < 0.5 * first
+
+
+@pytest.mark.parametrize("vocabulary", VOCABULARIES)
+def test_a_sample_of_the_whole_vocabulary_gives_the_whole_loss(vocabulary):
+    whole = ResidualConfig.tiny(vocabulary=vocabulary)
+    # Enough draws to meet each of 99 tokens.
+    sampled = dataclasses.replace(whole, sampled_vocabulary=3000)
+    params, rows = residual.init(jax.random.key(0), whole), batch(whole)
+
+    def step(config):
+        def value(params):
+            return residual.loss(params, config, LogLinear(), jax.random.key(4), rows)
+
+        return jax.jit(jax.value_and_grad(value, has_aux=True))(params)
+
+    (want, want_metrics), want_grads = step(whole)
+    (got, got_metrics), got_grads = step(sampled)
+    assert got == pytest.approx(float(want), rel=1e-5)
+    assert got_metrics == want_metrics
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), want_grads, got_grads)
 
 
 def test_padding_is_never_masked_or_scored():
@@ -263,7 +280,7 @@ def test_configuration_goes_to_plain_values_and_back():
     [
         ("input_size", 0), ("vocab_size", -1), ("hidden_size", 15), ("num_blocks", 0), ("num_heads", 3), ("steps", 0),
         ("block", "mamba"), ("vocabulary", "shared"), ("objective", "mse"), ("fully_masked_share", 1.1),
-        ("mask_id", 99), ("null_id", -1), ("null_id", 97),
+        ("sampled_vocabulary", 0),         ("mask_id", 99), ("null_id", -1), ("null_id", 97),
     ],
 )  # fmt: skip
 def test_impossible_configurations_are_refused_by_name(field, value):
