@@ -1,0 +1,44 @@
+"""Parallel fill by the frozen base: every field its own stream after the prompt, blind to the others."""
+
+from __future__ import annotations
+
+from jaxdiff.agent.filled import FilledField
+from jaxdiff.agent.frozen_decoding import KEY_TOKENS, ROWS, open_context, padded, read_keys
+from jaxdiff.agent.frozen_values import asked_fields, decide, value_width
+from jaxdiff.agent.prefix import ToolPrefix
+from jaxdiff.agent.prompting import key_ids, query_prompt
+from jaxdiff.base.buckets import bucket
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.schema.tools import Tool
+
+# By how much ` none` must beat the best value, in nats.
+NONE_MARGIN = 0.0
+
+
+def fill_parallel(
+    base: FrozenBase,
+    tool: Tool,
+    known: ToolPrefix,
+    query: str,
+    *,
+    none_margin: float = NONE_MARGIN,
+    present: frozenset[str] | None = None,
+) -> dict[str, FilledField]:
+    """The present fields of a call, in schema order; all values are decoded together in one loop.
+
+    known: the tool as read. present: exactly these fields are filled; by default the base decides by ` none` which
+    optional ones the query leaves out. Raises InputError for an unknown name, or text longer than the largest bucket.
+    """
+    prompt = query_prompt(base, query)
+    fields = asked_fields(tool, present)
+    context = open_context(base, known.prefix, prompt.ids + prompt.ending, room=0)
+    if not fields:
+        return {}
+    keys = [key_ids(base, field) for field in fields]
+    count = bucket(len(keys), ROWS, f"fields of {tool.name!r}")
+    ids, valid = padded(keys, count, bucket(max(map(len, keys)), KEY_TOKENS, "tokens of a field's name"))
+    read = read_keys(base.module, base.params, context, ids, valid)
+    told = present is not None
+    decisions = decide(base, context, read, fields, value_width(base, fields), none_margin, told)
+    pairs = zip(fields, decisions, strict=True)
+    return {field.name: decision.filled(query, "parallel") for field, decision in pairs if decision.present}
