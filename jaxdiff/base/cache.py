@@ -14,8 +14,8 @@ from jaxdiff.config import BaseConfig
 class KVCache:
     """Rotated keys and values of all layers.
 
-    keys, values: [L, B, S, KV, head_dim]. Which of the S slots hold a real token is the mask's business, not the cache's:
-    rows of different length share one write index, and padding slots are simply never attended.
+    keys, values: [L, B, S, KV, head_dim]. Which of the S slots hold a real token is the mask's business, not the
+    cache's: rows of different length share one write index, and padding slots are simply never attended.
     """
 
     keys: Array

@@ -65,21 +65,38 @@ class FrozenBase:
     def logits(self, ids: Any, valid: Any = None) -> Array:
         """Next-token logits [B, T, V] float32 for ids [B, T] int32.
 
-        valid: [B, T] bool, False for padding (anywhere in a row; positions count valid tokens only). Raises InputError for
-        ids of another rank, out of the vocabulary, or longer than the model's positions.
+        valid: [B, T] bool, False for padding (anywhere in a row; positions count valid tokens only). Raises InputError:
+        see `check_ids`.
         """
-        ids = np.asarray(ids)
-        if ids.ndim != 2:
-            raise InputError(f"ids of shape {ids.shape}: expected [batch, tokens]")
-        if ids.shape[1] > self.config.max_positions:
-            raise InputError(f"{ids.shape[1]} tokens: the base reads at most {self.config.max_positions}")
-        if ids.size and not (0 <= ids.min() and ids.max() < self.config.vocab_size):
+        ids, valid = self.check_ids(ids, valid)
+        return _logits(self.module, self.params, ids, valid)
+
+    def check_ids(self, ids: Any, valid: Any = None, room: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """ids [B, T] int32 and valid [B, T] bool (by default all True), fit to be read.
+
+        room: number of tokens that will follow. Raises InputError for ids that are not integers, of another rank, out
+        of the vocabulary, or too long for the model's positions, and for `valid` of another shape than ids.
+        """
+        try:
+            ids = np.asarray(ids)
+        except ValueError as error:
+            raise InputError("ids: rows of different length; pad them and mark the padding in `valid`") from error
+        if ids.ndim != 2 or 0 in ids.shape:
+            raise InputError(f"ids of shape {ids.shape}: expected [batch, tokens], neither of them 0")
+        if not np.issubdtype(ids.dtype, np.integer):
+            raise InputError(f"ids of type {ids.dtype}: expected integers")
+        if ids.min() < 0 or ids.max() >= self.config.vocab_size:
             raise InputError(f"token ids {ids.min()}…{ids.max()} outside the vocabulary of {self.config.vocab_size}")
         valid = np.ones(ids.shape, bool) if valid is None else np.asarray(valid, bool)
-        return _logits(self.module, self.params, jnp.asarray(ids, jnp.int32), jnp.asarray(valid))
+        if valid.shape != ids.shape:
+            raise InputError(f"valid of shape {valid.shape}: expected {ids.shape}, as ids")
+        longest = int(valid.sum(axis=1).max()) + room
+        if longest > self.config.max_positions:
+            raise InputError(f"{longest} tokens: the base reads at most {self.config.max_positions}")
+        return ids.astype(np.int32), valid
 
 
 @partial(jax.jit, static_argnums=0)
 def _logits(module: SmolLM, params: dict[str, Any], ids: Array, valid: Array) -> Array:
-    positions = jnp.maximum(jnp.cumsum(valid, axis=1) - 1, 0)
-    return module.apply({"params": params}, ids, positions, masks.causal(valid), method="logits")
+    logits: Any = module.apply({"params": params}, ids, masks.positions(valid), masks.causal(valid), method="logits")
+    return logits

@@ -1,12 +1,18 @@
-"""All attention masks in one place. True means: the row (query) may attend to the column (key).
+"""All attention masks in one place, and the positions that go with them.
 
-Columns are the slots of a prefix (if there is one), then the slots of the block itself.
+True means: the row (query) may attend to the column (key). Columns are the slots of a prefix (if there is one), then
+the slots of the block itself.
 """
 
 from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array
+
+
+def positions(valid: Array) -> Array:
+    """Positions [B, T] int32 of tokens valid [B, T] bool: valid tokens are counted, padding anywhere is passed over."""
+    return jnp.maximum(jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1, 0)
 
 
 def causal(valid: Array) -> Array:
@@ -25,9 +31,10 @@ def causal(valid: Array) -> Array:
 
 
 def streams(stream: Array, valid: Array) -> Array:
-    """Independent streams after a shared text [B, T, T]: stream [B, T] int32 is -1 for the text, else the stream's number.
+    """Independent streams after a shared text [B, T, T].
 
-    Two tokens of text, stream 0 of two tokens, stream 1 of one:
+    stream: [B, T] int32, -1 for the text, else the stream's number. Two tokens of text, stream 0 of two tokens,
+    stream 1 of one:
 
         x . . . .
         x x . . .
@@ -42,7 +49,8 @@ def streams(stream: Array, valid: Array) -> Array:
 def after_prefix(block: Array, valid: Array, prefix_valid: Array) -> Array:
     """Puts the columns of a prefix before a block's own mask: [B, T, P + T].
 
-    block: [B, T, T]; valid: [B, T] bool, the block's tokens; prefix_valid: [B or 1, P] bool, all seen by every valid row.
+    block: [B, T, T]; valid: [B, T] bool, the block's tokens; prefix_valid: [B or 1, P] bool, all seen by every valid
+    row.
     """
     rows, length, _ = block.shape
     prefix = jnp.broadcast_to(prefix_valid[:, None, :], (rows, length, prefix_valid.shape[1]))

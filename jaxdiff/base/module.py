@@ -37,7 +37,7 @@ class BaseOutput:
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) * scale, the mean taken in float32."""
+    """x / rms(x) * scale of states [B, T, D], the mean taken in float32."""
 
     epsilon: float
     dtype: Any
@@ -47,7 +47,7 @@ class RMSNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         x = x.astype(jnp.float32)
         x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.epsilon)
-        return scale.astype(self.dtype) * x.astype(self.dtype)
+        return scale.astype(self.dtype)[None, None] * x.astype(self.dtype)
 
 
 class Attention(nn.Module):
@@ -57,12 +57,27 @@ class Attention(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x, cos, sin, use_rope, mask, prefix, cache, write_at, rows):
+    def __call__(
+        self,
+        x: Array,
+        cos: Array,
+        sin: Array,
+        use_rope: Array,
+        mask: Array,
+        prefix: KVCache | None,
+        cache: KVCache | None,
+        write_at: Array | int,
+        rows: Array | None,
+    ) -> tuple[Array, KVCache, Array | None]:
+        """Mixed states [B, T, D], keys and values [B, S, KV, head_dim], log-attention [B, F, H, P + S] of `rows`.
+
+        x: [B, T, D] after the norm. use_rope: scalar bool. prefix, cache: this layer's. The rest: see `SmolLM`.
+        """
         c = self.config
         batch, length, _ = x.shape
         groups = c.num_heads // c.num_kv_heads
 
-        def project(name, heads):
+        def project(name: str, heads: int) -> Array:
             projected = nn.Dense(heads * c.head_dim, use_bias=False, dtype=self.dtype, name=name)(x)
             return projected.reshape(batch, length, heads, c.head_dim)
 
@@ -118,12 +133,12 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        def dense(name, size):
-            return nn.Dense(size, use_bias=False, dtype=self.dtype, name=name)
+        def project(name: str, size: int, states: Array) -> Array:
+            return nn.Dense(size, use_bias=False, dtype=self.dtype, name=name)(states)
 
         inner = self.config.intermediate_size
-        gated = nn.silu(dense("gate_proj", inner)(x)) * dense("up_proj", inner)(x)
-        return dense("down_proj", self.config.hidden_size)(gated)
+        gated = nn.silu(project("gate_proj", inner, x)) * project("up_proj", inner, x)
+        return project("down_proj", self.config.hidden_size, gated)
 
 
 class Block(nn.Module):
@@ -133,7 +148,17 @@ class Block(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, carry, layer, cos, sin, mask, write_at, rows):
+    def __call__(
+        self,
+        carry: tuple[Array, Array | None],
+        layer: tuple[Array, Array, KVCache | None, KVCache | None],
+        cos: Array,
+        sin: Array,
+        mask: Array,
+        write_at: Array | int,
+        rows: Array | None,
+    ) -> tuple[tuple[Array, Array | None], tuple[KVCache, Array | None, Array | None]]:
+        """carry: states [B, T, D], taps [K + 1, B, T, D]. layer: rotary flag, slot of the tap, prefix, cache."""
         x, taps = carry
         use_rope, tap_slot, prefix, cache = layer
         c = self.config
@@ -184,9 +209,10 @@ class SmolLM(nn.Module):
     ) -> BaseOutput:
         """Reads a block of tokens.
 
-        ids, positions: [B, T] int32. mask: [B, T, P + S] bool (see `masks`), P slots of the prefix, then S of the block:
-        S = T without `cache`, else the cache's slots. prefix: read-only, one row (shared) or B rows. cache: written at slot
-        `write_at`. taps: numbers of layers (from 1) whose states are returned. rows: [B, F] int32 indices in the block.
+        ids, positions: [B, T] int32. mask: [B, T, P + S] bool (see `masks`), P slots of the prefix, then S of the
+        block: S = T without `cache`, else the cache's slots. prefix: read-only, one row (shared) or B rows. cache:
+        written at slot `write_at`. taps: numbers of layers (from 1) whose states are returned. rows: [B, F] int32
+        indices in the block.
         """
         c = self.config
         cos, sin = rotation(c.rope, c.head_dim, c.max_positions, positions)
@@ -197,7 +223,7 @@ class SmolLM(nn.Module):
         buffer = jnp.zeros((len(taps) + 1, *x.shape), x.dtype) if taps else None
         layer = (jnp.array(c.rope_layers), tap_slots, prefix, cache)
         (x, buffer), (kv, attention, states) = self.layers((x, buffer), layer, cos, sin, mask, write_at, rows)
-        if attention is not None:
+        if attention is not None and rows is not None:
             attention = jnp.moveaxis(attention, 0, 2).reshape(*rows.shape, c.num_layers * c.num_heads, -1)
         return BaseOutput(
             hidden=self.norm(x),

@@ -70,12 +70,12 @@ def _llama3(rope: RopeConfig, original: int, plain: np.ndarray) -> np.ndarray:
 def rotation(rope: RopeConfig, head_dim: int, max_positions: int, positions: Array) -> tuple[Array, Array]:
     """Cosine and sine, each [B, T, head_dim / 2] float32, for positions [B, T] int32."""
     frequencies, scale = inverse_frequencies(rope, head_dim, max_positions)
-    angles = positions[..., None].astype(jnp.float32) * frequencies
+    angles = positions[:, :, None].astype(jnp.float32) * frequencies[None, None]
     return jnp.cos(angles) * scale, jnp.sin(angles) * scale
 
 
 def rotate(x: Array, cos: Array, sin: Array) -> Array:
-    """Rotates x [B, T, heads, head_dim] by cos, sin [B, T, head_dim / 2]; computed in float32, returned in x's dtype."""
+    """Rotates x [B, T, heads, head_dim] by cos, sin [B, T, head_dim / 2]; in float32, returned in x's dtype."""
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     cos, sin = cos[:, :, None], sin[:, :, None]
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1).astype(x.dtype)

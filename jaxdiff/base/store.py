@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
 from jaxdiff.config import BaseConfig
-from jaxdiff.errors import ConfigError, InputError, WeightsError
+from jaxdiff.errors import InputError, WeightsError
 
 FORMAT = 1
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -32,14 +32,14 @@ def cache_dir() -> Path:
 def load_base(name_or_path: str | os.PathLike[str] = "default", *, dtype: str | None = None) -> FrozenBase:
     """Loads a base by name ("default"), converted folder, checkpoint (folder or .gguf) or hub repository.
 
-    What is not converted yet is converted once into the cache. dtype: "float32" or "bfloat16", the type in which the base
-    computes and is held; default: as stored. Raises WeightsError, DownloadError or ConfigError.
+    What is not converted yet is converted once into the cache. dtype: "float32" or "bfloat16", the type in which the
+    base computes and is held; default: as stored. Raises WeightsError, DownloadError or ConfigError.
     """
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} is not known; choose from {', '.join(DTYPES)}")
     folder = Path(name_or_path)
     if not is_converted(folder):
-        from jaxdiff_convert.entry import ensure_base
+        from jaxdiff_convert.registry import ensure_base
 
         folder = ensure_base(str(name_or_path), cache_dir())
     return read_base(folder, dtype=dtype)
@@ -58,8 +58,7 @@ def read_base(folder: Path, *, dtype: str | None = None) -> FrozenBase:
             raise WeightsError(f"{folder}: format {card['format']} is not {FORMAT}; convert the checkpoint again")
         config = BaseConfig.from_dict(card["config"])
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        # A user's "<|im_start|>" must not open a turn: special tokens enter prompts by id alone (FrozenBase.special).
-        tokenizer.encode_special_tokens = True
+        _read_special_tokens_as_text(tokenizer)
         template = folder / "chat_template.jinja"
         stored = card["dtype"] if card["dtype"] in DTYPES else "float32"
         params = _restore(folder / "params", config, DTYPES[dtype or stored])
@@ -72,11 +71,18 @@ def read_base(folder: Path, *, dtype: str | None = None) -> FrozenBase:
             dtype=DTYPES[dtype or stored],
             chat_template=template.read_text() if template.is_file() else None,
         )
-    except (WeightsError, ConfigError):
+    except WeightsError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{folder}: not a readable converted base ({type(error).__name__}: {reason})") from error
+
+
+def _read_special_tokens_as_text(tokenizer: Tokenizer) -> None:
+    # A user's "<|im_start|>" must not open a turn: special tokens enter prompts by id alone (FrozenBase.special).
+    # Checkpoints leave some added tokens, such as SmolLM3's "<think>", unmarked; marked here, they keep their ids.
+    tokenizer.add_special_tokens([token.content for token in tokenizer.get_added_tokens_decoder().values()])
+    tokenizer.encode_special_tokens = True
 
 
 def _restore(path: Path, config: BaseConfig, dtype: Any) -> dict[str, Any]:
@@ -85,8 +91,8 @@ def _restore(path: Path, config: BaseConfig, dtype: Any) -> dict[str, Any]:
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype, sharding=sharding), parameter_shapes(config))
     with ocp.StandardCheckpointer() as checkpointer:
-        params = checkpointer.restore(path.resolve(), shapes)
-    return params
+        restored: dict[str, Any] = checkpointer.restore(path.resolve(), shapes)
+    return restored
 
 
 def parameter_shapes(config: BaseConfig) -> dict[str, Any]:
