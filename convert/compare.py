@@ -8,9 +8,9 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
+from jaxdiff.base.card import read_card
 from jaxdiff.errors import WeightsError
 
-from .card import read_card
 from .naming import place
 from .params import fingerprint, restore
 from .sources import FLOAT_DTYPES, open_source

@@ -8,9 +8,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from jaxdiff.base.card import CARD_FILE
 from jaxdiff.errors import ConfigError, WeightsError
 
-from .card import CARD_FILE, write_card
+from .card import write_card
 from .exclusive import exclusive
 from .params import assemble, fingerprint, save, stored_bytes
 from .sources import FLOAT_DTYPES, Source, open_source

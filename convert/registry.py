@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from jaxdiff.base.card import CARD_FILE, read_card
 from jaxdiff.errors import WeightsError
 
-from .card import CARD_FILE, read_card
 from .convert import convert
 from .exclusive import exclusive
 from .fetch import DEFAULT_REQUIREMENT, fetch_default_weights, fetch_hub

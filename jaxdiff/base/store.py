@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from pathlib import Path
@@ -15,12 +14,12 @@ import orbax.checkpoint as ocp
 import platformdirs
 from tokenizers import Tokenizer
 
+from jaxdiff.base.card import CARD_FILE, read_card
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import InputError, WeightsError
 
-FORMAT = 1
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -47,15 +46,13 @@ def load_base(name_or_path: str | os.PathLike[str] = "default", *, dtype: str | 
 
 def is_converted(folder: Path) -> bool:
     """True for a folder that `convert` has written."""
-    return (folder / "base.json").is_file()
+    return (folder / CARD_FILE).is_file()
 
 
 def read_base(folder: Path, *, dtype: str | None = None) -> FrozenBase:
     """Reads a converted folder. Raises WeightsError naming what is missing or damaged."""
+    card = read_card(folder)
     try:
-        card = json.loads((folder / "base.json").read_text())
-        if card["format"] != FORMAT:
-            raise WeightsError(f"{folder}: format {card['format']} is not {FORMAT}; convert the checkpoint again")
         config = BaseConfig.from_dict(card["config"])
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         _read_special_tokens_as_text(tokenizer)
@@ -71,8 +68,6 @@ def read_base(folder: Path, *, dtype: str | None = None) -> FrozenBase:
             dtype=DTYPES[dtype or stored],
             chat_template=template.read_text() if template.is_file() else None,
         )
-    except WeightsError:
-        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{folder}: not a readable converted base ({type(error).__name__}: {reason})") from error

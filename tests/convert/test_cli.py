@@ -5,8 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
+from jaxdiff.base.card import read_card
 from jaxdiff.config import BaseConfig
-from jaxdiff_convert.card import read_card, write_card
+from jaxdiff_convert.card import write_card
 from jaxdiff_convert.cli import main
 from jaxdiff_convert.compare import compare
 from jaxdiff_convert.params import restore, save
