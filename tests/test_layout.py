@@ -30,6 +30,8 @@ MAY_IMPORT = {
 INSTALLED_NAMES = {"jaxdiff": "jaxdiff", "train": "jaxdiff_train", "convert": "jaxdiff_convert"}
 # The two places that hand over to the other packages, by an import inside a function.
 LATE_IMPORTERS = {"jaxdiff/cli.py", "jaxdiff/base/store.py"}
+# Where PyTorch may be imported: conversion, and comparison with it.
+PYTORCH_PLACES = ("convert/", "tests/parity/", "benchmarks/reference.py")
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 
 
@@ -88,8 +90,8 @@ def violations(path: str, source: str, rooms: set[str]) -> list[str]:
         rule = None
         if top in {"train", "convert"}:
             rule = f"{top} is a folder; its installed name is jaxdiff_{top}"
-        elif top == "torch" and folder != "convert" and not path.startswith("tests/parity/"):
-            rule = "PyTorch stays in convert and tests/parity"
+        elif top == "torch" and not path.startswith(PYTORCH_PLACES):
+            rule = f"PyTorch stays in {', '.join(PYTORCH_PLACES)}"
         elif (folder, top) in {("train", "jaxdiff_convert"), ("convert", "jaxdiff_train")}:
             rule = "train and convert do not import one another"
         elif room is not None and top in {"jaxdiff_train", "jaxdiff_convert"}:
@@ -153,6 +155,7 @@ def test_imports_run_one_way():
         ("convert/cli.py", "def f():\n    import jaxdiff_train.rows"),
         ("tests/train/test_rows.py", "from train import rows"),
         ("benchmarks/__main__.py", "import convert.cli"),
+        ("benchmarks/throughput.py", "def f():\n    import torch"),
     ],
 )  # fmt: skip
 def test_a_violation_is_caught(path, source):
@@ -169,6 +172,7 @@ def test_a_violation_is_caught(path, source):
         ("jaxdiff/agent/fill.py", "import jax\nfrom jaxdiff import config, errors\nfrom jaxdiff.schema import merge"),
         ("convert/pickled.py", "import torch\nfrom .naming import table\nfrom jaxdiff.config import BaseConfig"),
         ("tests/parity/test_base.py", "import torch, jaxdiff_convert, jaxdiff_train"),
+        ("benchmarks/reference.py", "def f():\n    import torch"),
         ("train/loop.py", "from . import rows\nfrom jaxdiff.agent import prompting"),
     ],
 )  # fmt: skip
