@@ -220,7 +220,5 @@ def _usable(text: str, field: Field) -> bool:
 
 def longest_value(base: FrozenBase, field: Field) -> int:
     """Most tokens that a value of the field takes."""
-    return max(
-        slot_tokens(field, base.encode),
-        *(len(base.encode(f" {candidate_text(value)}")) for value in field.candidates),
-    )
+    listed = [len(base.encode(f" {candidate_text(value)}")) for value in field.candidates]
+    return max(slot_tokens(field, base.encode), *listed, 1)
