@@ -1,8 +1,8 @@
 """Function calls by diffusion over a frozen language model, in JAX.
 
-    agent = jaxdiff.Agent.load("default", tools=[...])
-    result = agent("Book a table for four at Nonna Rosa tomorrow evening")
-    result.calls[0].arguments
+>>> agent = jaxdiff.Agent.load("default", tools=[...])
+>>> result = agent("Book a table for four at Nonna Rosa tomorrow evening")
+>>> result.calls[0].arguments
 """
 
 from __future__ import annotations

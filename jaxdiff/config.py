@@ -65,14 +65,25 @@ class BaseConfig:
     max_positions: int = 8192
     tie_embeddings: bool = True
     eos_token_ids: tuple[int, ...] = ()
-    # Reserved vocabulary entries for <MASK> and <NULL>; None: the head owns two extra rows, ids vocab_size, vocab_size + 1.
+    # Reserved vocabulary entries for <MASK> and <NULL>; None: the head owns two extra rows, ids vocab_size, vocab_size
+    # + 1.
     mask_token_id: int | None = None
     null_token_id: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "head_dim"):
+        sizes = (
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_layers",
+            "num_heads",
+            "num_kv_heads",
+            "head_dim",
+        )
+        for name in sizes:
             _require(getattr(self, name) > 0, f"{name}={getattr(self, name)} must be > 0")
-        _require(self.num_heads % self.num_kv_heads == 0, f"{self.num_heads=} is not a multiple of {self.num_kv_heads=}")
+        grouped = self.num_heads % self.num_kv_heads == 0
+        _require(grouped, f"{self.num_heads=} is not a multiple of {self.num_kv_heads=}")
         _require(self.head_dim % 2 == 0, f"{self.head_dim=} must be even for rotary embedding")
         _require(len(self.rope_layers) == self.num_layers, f"{len(self.rope_layers)=} differs from {self.num_layers=}")
         _require(

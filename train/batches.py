@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -12,8 +11,8 @@ from jaxdiff.agent.reading import FLOOR, KINDS
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.features import Canvas, Features, Labels, QueryFeatures
-from jaxdiff.errors import InputError
 
+from .drawing import Drawing
 from .features import FeatureStore
 from .labels import RowLabels, label_row
 
@@ -22,53 +21,36 @@ SIZES = tuple((tokens, fields) for tokens in (32, 48, 80) for fields in (5, 8))
 CANDIDATES, CANVAS = 12, 48
 
 
-@dataclass(frozen=True)
-class _Place:
-    store: int
-    row: int
-
-
 class Batches:
     """Endless batches over several stores; a row is drawn with a probability proportional to its store's weight."""
 
     def __init__(
         self, base: FrozenBase, stores: Sequence[FeatureStore], weights: Sequence[float], batch_size: int, seed: int
     ):
-        self._base, self._stores, self._size, self._seed = base, stores, batch_size, seed
+        self._base, self._stores, self._size = base, stores, batch_size
         self._labels = [label_store(base, store) for store in stores]
-        self._groups: dict[tuple[int, int], list[_Place]] = {size: [] for size in SIZES}
-        chances: dict[tuple[int, int], list[float]] = {size: [] for size in SIZES}
-        for number, store in enumerate(stores):
-            for row in range(len(store)):
-                length, fields = int(store.sizes["T"][row]), int(store.sizes["F"][row])
-                size = next((s for s in SIZES if length <= s[0] and fields <= s[1]), None)
-                if size is not None:
-                    self._groups[size].append(_Place(number, row))
-                    chances[size].append(weights[number])
-        if not any(self._groups.values()):
-            raise InputError("no training rows are left")
-        self._chances = {size: np.array(c) / sum(c) for size, c in chances.items() if c}
-        total = sum(map(sum, chances.values()))
-        self._group_chance = [sum(chances[size]) / total for size in SIZES]
+        self._drawing = Drawing(stores, weights, SIZES, _size_of, seed)
 
     def rows(self) -> int:
         """Number of rows that are drawn from."""
-        return sum(map(len, self._groups.values()))
+        return self._drawing.rows()
 
     def batch(self, step: int) -> Batch:
         """The batch of a step: the same for the same seed, whatever came before."""
-        rng = np.random.default_rng((self._seed, step))
-        tokens_padded, fields = size = SIZES[rng.choice(len(SIZES), p=self._group_chance)]
-        group = self._groups[size]
-        drawn = [group[i] for i in rng.choice(len(group), self._size, p=self._chances[size])]
-        stores = [(self._stores[place.store], place.row) for place in drawn]
-        labels = [self._labels[place.store][place.row] for place in drawn]
+        (tokens_padded, fields), drawn, rng = self._drawing.draw(step, self._size)
+        stores = [(self._stores[store], row) for store, row in drawn]
+        labels = [self._labels[store][row] for store, row in drawn]
         query = pad_queries(stores, fields, tokens_padded, CANDIDATES)
         canvas, tokens = _canvas(labels, rng, self._base.config.null_id)
         return Batch(
             Features(canvas=canvas, query=query, embedding=self._base.embedding),
             pad_labels(labels, fields, CANDIDATES, tokens),
         )
+
+
+def _size_of(store: FeatureStore, row: int) -> tuple[int, int] | None:
+    length, fields = int(store.sizes["T"][row]), int(store.sizes["F"][row])
+    return next((size for size in SIZES if length <= size[0] and fields <= size[1]), None)
 
 
 def label_store(base: FrozenBase, store: FeatureStore) -> list[RowLabels]:
@@ -90,7 +72,7 @@ def pad_queries(rows: Sequence[tuple[FeatureStore, int]], fields: int, tokens: i
         for i, (store, row) in enumerate(rows):
             value = store.part(part, row)
             value = value[tuple(slice(limits[a]) for a in axes)]
-            out[(i, *(slice(n) for n in value.shape[:-1]))] = value
+            out[i][tuple(slice(n) for n in value.shape[:-1])] = value
         return out
 
     ids, token_mask = np.zeros((count, tokens), np.int32), np.zeros((count, tokens), bool)
@@ -124,7 +106,7 @@ def pad_labels(labels: Sequence[RowLabels], fields: int, candidates: int, tokens
     """Labels of some rows, padded; a candidate that was cut counts as unknown."""
 
     def padded(name: str, fill: int, dtype: type) -> np.ndarray:
-        out = np.full((len(labels), fields), fill, dtype)
+        out: np.ndarray = np.full((len(labels), fields), fill, dtype)
         for i, label in enumerate(labels):
             value = getattr(label, name)
             out[i, : len(value)] = value
@@ -148,8 +130,8 @@ def _canvas(labels: Sequence[RowLabels], rng: np.random.Generator, null_id: int)
     tokens = np.full(shape, null_id, np.int32)
     for i, label in enumerate(labels):
         place = 0
-        order = rng.permutation(len(label.slots))
-        for k in sorted(order, key=lambda k, copied=label.copied, slots=label.slots: copied[slots[k][0]]):
+        order: list[int] = rng.permutation(len(label.slots)).tolist()
+        for k in sorted(order, key=label.slot_copied):
             owner, ids, size = label.slots[k]
             if place + size > CANVAS:
                 continue

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxdiff.agent.heads import Head
+from jaxdiff.agent.prefix import PrefixReader
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.errors import FillError
 from jaxdiff.schema.equality import same_call, same_value
 from jaxdiff.schema.fields import Kind
@@ -19,12 +23,24 @@ Fill = Callable[[int, Row, Tool, frozenset[str] | None], Mapping[str, Any]]
 """(number of the row, row, its tool, fields that are present or None) -> what was read for each field, for `merge`."""
 
 
+def fill_by(head: Head, base: FrozenBase, denoising: DenoiseConfig) -> Fill:
+    """Fills as for a user: every query is read through the base."""
+    prefixes = PrefixReader(base)
+
+    def fill(_: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Mapping[str, Any]:
+        reading = head.read(tool, prefixes.tool(tool), row.query)
+        filling = head.fill(tool, row.query, reading, denoising, present=present)
+        return {name: found.value for name, found in filling.fields.items()}
+
+    return fill
+
+
 @dataclass
 class Report:
     """Counts of right and of all, by name. `share` gives percent.
 
-    whole_call: same keys and values. present: optional fields rightly present or absent. Fields count where the gold call has
-    them, by kind, `=` said as written and `~` said otherwise.
+    whole_call: same keys and values. present: optional fields rightly present or absent. Fields count where the gold
+    call has them, by kind, `=` said as written and `~` said otherwise.
     """
 
     right: Counter[str] = field(default_factory=Counter)
@@ -45,8 +61,8 @@ class Report:
         return {name: round(self.share(name), 1) for name in sorted(self.all)}
 
 
-def evaluate(rows: list[tuple[Row, Tool | None]], fill: Fill, *, told_presence: bool = False) -> Report:
-    """Fills every row and compares; a row without a tool (unsupported schema) and a call that cannot be made are wrong."""
+def evaluate(rows: Sequence[tuple[Row, Tool | None]], fill: Fill, *, told_presence: bool = False) -> Report:
+    """Fills every row and compares; unsupported schemas (no tool) and calls that cannot be made are wrong."""
     report = Report()
     for number, (row, tool) in enumerate(rows):
         if tool is None:

@@ -1,91 +1,59 @@
-"""Features of the frozen base, computed once per row and kept on disk.
+"""Features of the frozen base for the reader, computed once per row and kept on disk.
 
-The base never changes, so what it says of a row need not be computed in every epoch. Rows of one tool share the tool's prefix
-and are read together. A store is a folder of flat float16 files (one per part, rows one behind the other without padding) and
-`index.npz` with each row's sizes; the last is written at the end, so that a store without it is incomplete. Labels are not
-in it: they come from the rows, and may change without reading the base again.
+The base never changes, so what it says of a row need not be computed in every epoch. Labels are not kept: they come
+from the rows, and may change without reading the base again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from jaxdiff.agent.prefix import PrefixReader
-from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids, query_prompt
+from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids
 from jaxdiff.agent.reading import Sizes, assemble, build_block, read_block, telling_ids
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.features import QueryFeatures
-from jaxdiff.schema.tools import Tool, parse_tools
+from jaxdiff.schema.tools import Tool
 
+from .passes import passes, up
+from .row_store import Part, Progress, RowStore, is_complete, new_store
 from .rows import Row
 
-# One pass reads at most this many rows; fewer sizes mean fewer programs to compile.
-_ROWS = (1, 4, 12)
+# Few sizes mean few programs to compile.
 _SLOTS = (48, 64, 96, 128, 192, 256)
 _FIELDS = (4, 8)
 _CANDIDATES = (2, 8, 32)
 
-# Which axes of each part are as long as the row's fields (F), query tokens (T) and candidates (C).
+# Axes are as long as the row's fields (F), query tokens (T) and candidates (C).
 PARTS = {
     "key_attention": "FT", "token_logprob": "FT", "token_states": "T", "token_shape": "T", "key_states": "F",
     "key_logprob": "F", "field_facts": "F", "candidate_attention": "FC", "candidate_facts": "FC",
 }  # fmt: skip
+STORED = {name: Part(axes) for name, axes in PARTS.items()} | {
+    "token_ids": Part("T", 1, np.int32),
+    "offsets": Part("T", 2, np.int32),
+}
 
-Progress = Callable[[int, int], None]
 
-
-class FeatureStore:
-    """A complete store, opened for reading; parts are memory-mapped.
-
-    rows: the rows that were read, in the store's order (rows too long for a pass are not among them).
-    """
+class FeatureStore(RowStore):
+    """Features of rows for the reader; `part` gives each of `STORED`."""
 
     def __init__(self, folder: Path, rows: Sequence[Row]):
-        self.folder = folder
-        index = np.load(folder / "index.npz")
-        self.rows = [rows[i] for i in index["rows"]]
-        self.sizes: dict[str, np.ndarray] = {axis: index[axis] for axis in "FTC"}
-        self.widths: dict[str, int] = {part: int(index[f"width_{part}"]) for part in PARTS}
-        self._starts: dict[str, np.ndarray] = {}
-        self._parts: dict[str, np.ndarray] = {}
-        for part, axes in PARTS.items():
-            lengths = np.prod([self.sizes[axis] for axis in axes], axis=0) * self.widths[part]
-            self._starts[part] = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-            path = folder / f"{part}.f16"
-            self._parts[part] = np.memmap(path, np.float16, "r") if path.stat().st_size else np.zeros(0, np.float16)
-        self._ids_start = np.concatenate([[0], np.cumsum(self.sizes["T"], dtype=np.int64)])
-        self._ids: np.ndarray = np.fromfile(folder / "token_ids.i32", np.int32)
-        self.offsets: np.ndarray = np.fromfile(folder / "offsets.i32", np.int32).reshape(-1, 2)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def part(self, name: str, row: int) -> np.ndarray:
-        """One part of one row, unpadded, float16."""
-        shape = [int(self.sizes[axis][row]) for axis in PARTS[name]]
-        start, end = self._starts[name][row : row + 2]
-        return self._parts[name][start:end].reshape(*shape, self.widths[name])
+        super().__init__(folder, STORED, rows)
 
     def token_ids(self, row: int) -> np.ndarray:
         """[T] ids of the query's tokens."""
-        return self._ids[self._ids_start[row] : self._ids_start[row + 1]]
+        return self.part("token_ids", row)[:, 0]
 
     def token_offsets(self, row: int) -> np.ndarray:
         """[T, 2] code points of the query's tokens."""
-        return self.offsets[self._ids_start[row] : self._ids_start[row + 1]]
-
-    def tool(self, row: int) -> Tool:
-        """The row's tool, parsed."""
-        return parse_tools([self.rows[row].tool])[0]
+        return self.part("offsets", row)
 
 
 def store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
@@ -100,86 +68,47 @@ def store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
 def extract(
     base: FrozenBase, rows: Sequence[Row], root: Path, name: str, progress: Progress | None = None
 ) -> FeatureStore:
-    """The store of `rows` under `root`, read from the base where it is not there yet. Rows too long for a pass are left out."""
+    """The store of `rows` under `root`, read from the base where it is not there yet.
+
+    Rows too long for a pass are left out.
+    """
     folder = root / f"{name}-{store_key(base, rows)}"
-    if (folder / "index.npz").is_file():
-        return FeatureStore(folder, rows)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    writer = _Writer(partial)
-    for done, (number, prompt, features) in enumerate(_read_rows(base, rows), 1):
-        writer.add(number, prompt, features)
-        if progress is not None:
-            progress(done, len(rows))
-    writer.close()
-    partial.rename(folder)
+    if not is_complete(folder):
+        with new_store(folder, STORED) as writer:
+            for done, (number, prompt, features) in enumerate(_read_rows(base, rows), 1):
+                sizes = {
+                    "F": int(features.field_mask.sum()),
+                    "T": len(prompt.ids),
+                    "C": int(features.candidate_mask.sum(-1).max(initial=0)),
+                }
+                values = {part: np.asarray(getattr(features, part)) for part in PARTS}
+                values["token_logprob"] = values["token_logprob"][..., None]
+                values["token_ids"] = np.array(prompt.ids, np.int32)[:, None]
+                values["offsets"] = np.array(prompt.offsets, np.int32).reshape(-1, 2)
+                writer.add(number, sizes, values)
+                if progress is not None:
+                    progress(done, len(rows))
     return FeatureStore(folder, rows)
 
 
 def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, QueryPrompt, QueryFeatures]]:
     """Number, prompt and features of each row, tool by tool."""
-    reader, telling = PrefixReader(base, keep=2), telling_ids(base)
-    by_tool: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        by_tool.setdefault(json.dumps(row.tool), []).append(number)
-    for group in by_tool.values():
-        tool = parse_tools([rows[group[0]].tool])[0]
-        known = reader.tool(tool)
-        keys = sum(len(key_ids(base, field)) for field in tool.fields)
-        prompts = [(number, query_prompt(base, rows[number].query)) for number in group]
-        prompts = [(n, p) for n, p in prompts if len(p.ids) + len(p.ending) + keys <= _SLOTS[-1]]
-        prompts.sort(key=lambda pair: len(pair[1].ids))
-        for start in range(0, len(prompts), _ROWS[-1]):
-            batch = prompts[start : start + _ROWS[-1]]
-            longest = batch[-1][1]
-            slots = _up(len(longest.ids) + len(longest.ending) + keys, _SLOTS)
-            listed = max((len(field.candidates) for field in tool.fields), default=0)
-            sizes = Sizes(slots, slots, _up(len(tool.fields), _FIELDS), _up(min(listed, _CANDIDATES[-1]), _CANDIDATES))
-            block = build_block(base, tool, known, [p for _, p in batch], sizes, rows=_up(len(batch), _ROWS))
-            prefix = known.prefix
-            evidence, _ = read_block(base.module, base.params, prefix.cache, prefix.valid, block, telling)
-            features = assemble(tool, block, jax.device_get(evidence), [(rows[n].query, p) for n, p in batch])
-            for i, (number, prompt) in enumerate(batch):
-                yield number, prompt, jax.tree.map(lambda x, i=i: x[i], features)
+    telling = telling_ids(base)
 
+    def key_tokens(tool: Tool) -> int:
+        return sum(len(key_ids(base, field)) for field in tool.fields)
 
-def _up(size: int, sizes: tuple[int, ...]) -> int:
-    return next(candidate for candidate in sizes if size <= candidate)
-
-
-class _Writer:
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._files: dict[str, Any] = {part: open(folder / f"{part}.f16", "wb") for part in PARTS}
-        self._ids, self._offsets = open(folder / "token_ids.i32", "wb"), open(folder / "offsets.i32", "wb")
-        self._rows: list[int] = []
-        self._sizes: dict[str, list[int]] = {axis: [] for axis in "FTC"}
-        self._widths: dict[str, int] = {}
-
-    def add(self, number: int, prompt: QueryPrompt, features: QueryFeatures) -> None:
-        candidates = int(features.candidate_mask.sum(-1).max(initial=0))
-        sizes = {"F": int(features.field_mask.sum()), "T": len(prompt.ids), "C": candidates}
-        for axis, size in sizes.items():
-            self._sizes[axis].append(size)
-        for part, axes in PARTS.items():
-            value = np.asarray(getattr(features, part))
-            if part == "token_logprob":
-                value = value[..., None]
-            self._widths[part] = value.shape[-1]
-            value = value[tuple(slice(sizes[axis]) for axis in axes)]
-            # States of some layers are larger than float16 holds.
-            np.clip(value, -60000, 60000).astype(np.float16).tofile(self._files[part])
-        np.array(prompt.ids, np.int32).tofile(self._ids)
-        np.array(prompt.offsets, np.int32).tofile(self._offsets)
-        self._rows.append(number)
-
-    def close(self) -> None:
-        for file in (*self._files.values(), self._ids, self._offsets):
-            file.close()
-        widths = {f"width_{part}": np.array(width) for part, width in self._widths.items()}
-        sizes = {axis: np.array(size) for axis, size in self._sizes.items()}
-        np.savez(self._folder / "index.npz", rows=np.array(self._rows), **sizes, **widths)
+    for group in passes(base, rows, room=lambda tool: _SLOTS[-1] - key_tokens(tool)):
+        tool, prefix = group.tool, group.known.prefix
+        slots = up(group.longest + key_tokens(tool), _SLOTS)
+        listed = max((len(field.candidates) for field in tool.fields), default=0)
+        sizes = Sizes(slots, slots, up(len(tool.fields), _FIELDS), up(min(listed, _CANDIDATES[-1]), _CANDIDATES))
+        block = build_block(base, tool, group.known, group.prompts, sizes, rows=group.rows)
+        evidence, _ = read_block(base.module, base.params, prefix.cache, prefix.valid, block, telling)
+        queries = [(rows[n].query, prompt) for n, prompt in zip(group.numbers, group.prompts, strict=True)]
+        features = assemble(tool, block, jax.device_get(evidence), queries)
+        for i, (number, prompt) in enumerate(zip(group.numbers, group.prompts, strict=True)):
+            yield number, prompt, jax.tree.map(lambda x, i=i: x[i], features)
 
 
 def progress_line(name: str) -> Progress:

@@ -23,8 +23,8 @@ Encode = Callable[[str], Sequence[int]]
 class RowLabels:
     """One row's `Labels`, unpadded (F fields).
 
-    start, end, candidate, copied: [F] int32. presence: [F] bool. slots: for each value that may be composed, its field and the
-    token ids of its whole slot, without <NULL>; slot_sizes: the slot's size for each.
+    start, end, candidate, copied: [F] int32. presence: [F] bool. slots: for each value that may be composed, its field
+    and the token ids of its whole slot, without <NULL>; slot_sizes: the slot's size for each.
     """
 
     start: np.ndarray
@@ -33,6 +33,10 @@ class RowLabels:
     candidate: np.ndarray
     copied: np.ndarray
     slots: tuple[tuple[int, tuple[int, ...], int], ...]
+
+    def slot_copied(self, slot: int) -> int:
+        """`copied` of the field that a slot belongs to."""
+        return int(self.copied[self.slots[slot][0]])
 
 
 def label_row(row: Row, tool: Tool, offsets: list[tuple[int, int]], encode: Encode) -> RowLabels:

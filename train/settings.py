@@ -80,6 +80,7 @@ class TrainSettings:
     """Everything that a run depends on besides the base and the data themselves. `metadata["help"]` tells each."""
 
     out: Path = dataclasses.field(metadata={"help": "folder for checkpoints and the finished head"})
+    base: str = _setting("default", "name or path of the frozen base")
     head: str = _setting("reader", f"kind of the head: {' or '.join(HEADS)}")
     data: tuple[Source, ...] = _setting((Source(PACKS_SOURCE, 4),), "data mix; 'packs' names the packs of the package")
     steps: int = _setting(1400, "number of updates")
@@ -91,7 +92,6 @@ class TrainSettings:
     ema_decay: float = _setting(0.998, "of the moving average of the parameters, which becomes the head")
     seed: int = _setting(0, "of initialisation, sampling and batches")
     checkpoint_every: int = _setting(200, "steps between checkpoints")
-    eval_every: int = _setting(200, "steps between evaluations")
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
@@ -101,7 +101,7 @@ class TrainSettings:
         paths = [source.path for source in self.data]
         if repeated := {path for path in paths if paths.count(path) > 1}:
             raise ConfigError(f"data names {', '.join(sorted(repeated))} more than once")
-        for name, least in (("steps", 1), ("batch_size", 1), ("checkpoint_every", 1), ("eval_every", 1), ("seed", 0)):
+        for name, least in (("steps", 1), ("batch_size", 1), ("checkpoint_every", 1), ("seed", 0)):
             _check_integer(name, getattr(self, name), least)
         _check_integer("warmup", self.warmup, 0)
         for name in ("learning_rate", "weight_decay", "clip_norm", "ema_decay"):

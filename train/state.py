@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -55,8 +56,13 @@ class TrainState:
         """
         updates, opt_state = optimizer.update(gradients, self.opt_state, _params(base, self.head))
         head = optax.apply_updates(self.head, updates["head"])
-        ema = None if self.ema is None else optax.incremental_update(head, self.ema, 1 - ema_decay)
+        ema = None if self.ema is None else jax.tree.map(partial(_moved, 1 - ema_decay), self.ema, head)
         return dataclasses.replace(self, step=self.step + 1, head=head, opt_state=opt_state, ema=ema)
+
+
+def _moved(share: float, old: Array, new: Array) -> Array:
+    """`old` moved towards `new` by a share; in this form, what does not change stays as it is to the last bit."""
+    return old + share * (new - old)
 
 
 def _params(base: Any, head: Any) -> dict[str, Any]:

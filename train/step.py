@@ -28,6 +28,6 @@ def make_step(loss: Loss, optimizer: optax.GradientTransformation, ema_decay: fl
         (value, parts), gradient = jax.value_and_grad(loss, has_aux=True)(state.head, state.step_key(), batch)
         gradients = {"base": {}, "head": gradient}
         state = state.apply_gradients(optimizer, gradients, ema_decay=ema_decay)
-        return state, {"loss": value, "gradient_norm": optax.global_norm(gradient), **parts}
+        return state, {"loss": value, "gradient_norm": optax.tree.norm(gradient), **parts}
 
     return step

@@ -9,25 +9,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from jaxdiff.agent.fill_ar import fill_ar
-from jaxdiff.agent.fill_diffusion import ReaderHead, fill_diffusion
 from jaxdiff.agent.fill_parallel import fill_parallel
 from jaxdiff.agent.filled import Filling
+from jaxdiff.agent.heads import Head, find_head
 from jaxdiff.agent.prefix import PrefixReader
-from jaxdiff.agent.reading import read_query
 from jaxdiff.agent.result import FieldResult, Result, ToolCall
 from jaxdiff.agent.selection import choose_tool
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.store import load_base
 from jaxdiff.diffusion.denoise import DenoiseConfig
-from jaxdiff.diffusion.head_files import check_base, load_head
-from jaxdiff.errors import HeadMismatch, InputError, WeightsError
+from jaxdiff.errors import HeadMismatch, InputError
 from jaxdiff.schema.merge import merge
 from jaxdiff.schema.tools import Tool, load_tools, parse_tools
 
@@ -62,7 +59,7 @@ class Options:
 class Agent:
     """A frozen base, a head for it (or none), and tools."""
 
-    def __init__(self, base: FrozenBase, head: ReaderHead | None, tools: Sequence[Tool] | None, options: Options):
+    def __init__(self, base: FrozenBase, head: Head | None, tools: Sequence[Tool] | None, options: Options):
         if options.fill == "diffusion" and head is None:
             raise InputError(f"fill 'diffusion' needs a head, and base {base.name!r} was given none")
         self.base, self.head, self.tools, self.options = base, head, tools, options
@@ -84,28 +81,26 @@ class Agent:
     ) -> Agent:
         """Loads a base (see `load_base`) and a head.
 
-        tools: OpenAI-style function definitions (a list, or the path of a JSON file). head: "default", the one that comes
-        with the package, or the folder of another. A base that the default head was not trained for answers by
+        tools: OpenAI-style function definitions (a list, or the path of a JSON file). head: "default", the one that
+        comes with the package, or the folder of another. A base that the default head was not trained for answers by
         fill="parallel" and says so. Raises JaxdiffError: InputError, SchemaError, WeightsError, HeadMismatch, …
         """
         parsed = None if tools is None else _tools(tools)
         checked = Options(fill or "diffusion", steps, temperature, seed, trace)
         loaded = load_base(base, dtype=dtype)
-        found = None
-        if checked.fill == "diffusion":
-            found = _load_head(loaded, head)
-            if found is None:
-                if fill is not None:
-                    raise HeadMismatch(f"no head is known for base {loaded.name!r}; give --head, or --fill parallel")
-                logger.warning("base %r has no trained head: values are filled by --fill parallel", loaded.name)
-                checked = replace(checked, fill="parallel")
+        found = find_head(loaded, head)
+        if found is None and fill == "diffusion":
+            raise HeadMismatch(f"no head is known for base {loaded.name!r}; give --head, or --fill parallel")
+        if found is None and fill is None:
+            logger.warning("base %r has no trained head: values are filled by --fill parallel", loaded.name)
+            checked = replace(checked, fill="parallel")
         return cls(loaded, found, parsed, checked)
 
     def __call__(self, query: str, *, tools: Any = None, **changes: Any) -> Result:
         """Answers one query. tools and `changes` (fill, steps, temperature, seed, trace) override for this query alone.
 
-        Raises InputError for an empty query or one longer than the largest bucket, FillError where a required value cannot
-        be made valid.
+        Raises InputError for an empty query or one longer than the largest bucket, FillError where a required value
+        cannot be made valid.
         """
         if not query.strip():
             raise InputError("the query is empty")
@@ -127,14 +122,11 @@ class Agent:
             known = self._prefixes.tool(tool)
             jax.block_until_ready(known.prefix.cache)
         if options.fill == "diffusion":
+            head = self._required_head
             with timer("read"):
-                reading = read_query(self.base, tool, known, query)
-                jax.block_until_ready(reading.features)
+                reading = head.read(tool, known, query)
             with timer("fill"):
-                filling = fill_diffusion(
-                    self._required_head, tool, query, reading.prompt.offsets, reading.features, options.denoising(),
-                    seed=options.seed,
-                )  # fmt: skip
+                filling = head.fill(tool, query, reading, options.denoising(), seed=options.seed)
         else:
             fill = fill_ar if options.fill == "ar" else fill_parallel
             with timer("fill"):
@@ -156,7 +148,7 @@ class Agent:
         )
 
     @cached_property
-    def _required_head(self) -> ReaderHead:
+    def _required_head(self) -> Head:
         if self.head is None:
             raise InputError(f"fill 'diffusion' needs a head, and base {self.base.name!r} was given none")
         return self.head
@@ -180,16 +172,4 @@ class _Timer:
 
 
 def _tools(tools: Any) -> tuple[Tool, ...]:
-    return load_tools(tools) if isinstance(tools, str | os.PathLike) else parse_tools(tools)
-
-
-def _load_head(base: FrozenBase, head: str | os.PathLike[str]) -> ReaderHead | None:
-    """The head, or None where the default one was trained for another base."""
-    folder = Path(str(files("jaxdiff"))) / "assets" / "reader" if head == "default" else Path(head)
-    loaded = load_head(folder)
-    if head == "default" and loaded.card["base_fingerprint"] != base.fingerprint:
-        return None
-    check_base(loaded.card, base.fingerprint)
-    if loaded.kind != "reader":
-        raise WeightsError(f"head {folder} is of kind {loaded.kind!r}; queries are answered by a reader")
-    return ReaderHead.from_loaded(base, loaded)
+    return load_tools(Path(tools)) if isinstance(tools, str | os.PathLike) else parse_tools(tools)

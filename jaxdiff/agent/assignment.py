@@ -1,4 +1,5 @@
-"""Which words of the query go to which field: the best spans, no two over the same words, each a value that its schema allows.
+"""Which words of the query go to which field: the best spans, no two over the same words, each a value that its schema
+allows.
 
 All on the host, over the few best spans of each field.
 """
@@ -26,8 +27,8 @@ BEAM = 32
 class Span:
     """Words for a field.
 
-    first, last: tokens. start, end: code points of the words proper. score: log-probability. understood: whether the words
-    are a valid value of the field.
+    first, last: tokens. start, end: code points of the words proper. score: log-probability. understood: whether the
+    words are a valid value of the field.
     """
 
     first: int

@@ -1,13 +1,13 @@
 """Filling by a trained head: spans of the query where the value is said, denoising where it must be composed.
 
-The frozen base reads the query once; the head's encoding, computed once, says which fields are present, which candidate is
-meant, where in the query each value stands, and whether those words give the value. What they do not give is composed on a
-canvas in a few denoising steps, beside the values that are already known.
+The frozen base reads the query once; the head's encoding, computed once, says which fields are present, which
+candidate is meant, where in the query each value stands, and whether those words give the value. What they do not give
+is composed on a canvas in a few denoising steps, beside the values that are already known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,8 @@ from jax import Array
 
 from jaxdiff.agent.assignment import Span, assign, best_spans, valid_value
 from jaxdiff.agent.filled import FilledField, Filling, FillTrace
+from jaxdiff.agent.prefix import ToolPrefix
+from jaxdiff.agent.reading import Reading, read_query
 from jaxdiff.base.buckets import TOKENS, bucket
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.denoise import DenoiseConfig, DenoiseResult, denoise
@@ -49,7 +51,25 @@ class ReaderHead:
         """The encoding of a query (or a batch)."""
         return _encode(self.config, self.params, query)
 
+    def read(self, tool: Tool, known: ToolPrefix, query: str) -> Reading:
+        """What the base says at the keys. Raises InputError where the query is longer than the largest bucket."""
+        reading = read_query(self.base, tool, known, query)
+        jax.block_until_ready(reading.features)
+        return reading
 
+    def fill(
+        self,
+        tool: Tool,
+        query: str,
+        reading: Reading,
+        denoising: DenoiseConfig,
+        *,
+        seed: int = 0,
+        present: Collection[str] | None = None,
+    ) -> Filling:
+        """Fills the fields of one call. present: exactly these fields are filled; None: the head decides."""
+        offsets = reading.prompt.offsets
+        return fill_diffusion(self, tool, query, offsets, reading.features, denoising, seed=seed, present=present)
 
 
 def fill_diffusion(
@@ -61,7 +81,7 @@ def fill_diffusion(
     config: DenoiseConfig,
     *,
     seed: int = 0,
-    present: frozenset[str] | None = None,
+    present: Collection[str] | None = None,
 ) -> Filling:
     """Fills the fields of one call from what was read of the query (one row).
 
@@ -97,7 +117,8 @@ def fill_diffusion(
         # Composed words that are no value give way to the query's own, if those are one.
         if i in composed and (valid_value(composed[i][0], field) is not None or span is None or not span.understood):
             text, confidence = composed[i]
-            filled[field.name] = FilledField(text, confidence * certainty, "compose")
+            if text or field.required:
+                filled[field.name] = FilledField(text, confidence * certainty, "compose")
         elif span is not None:
             source = (span.start, span.end)
             confidence = min(1.0, float(np.exp(span.score))) * certainty
@@ -106,7 +127,7 @@ def fill_diffusion(
     return Filling(filled, absence=float(np.prod(1 - np.array(absent))), trace=trace)
 
 
-def _is_wanted(field: Field, presence: float, present: frozenset[str] | None) -> bool:
+def _is_wanted(field: Field, presence: float, present: Collection[str] | None) -> bool:
     if present is not None:
         return field.name in present
     return field.required or presence > 0.5

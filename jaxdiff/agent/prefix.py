@@ -73,13 +73,16 @@ class PrefixReader:
 
 
 def read(base: FrozenBase, ids: list[int], before: Prefix | None, what: str = "prompt") -> Prefix:
-    """Reads `ids` after another prefix, or from the beginning."""
+    """Reads `ids` after another prefix, or from the beginning. Raises InputError for a text that is too long."""
+    base.check_length(len(ids) + (0 if before is None else before.length))
     slots = bucket(len(ids), TOKENS, f"tokens of {what}")
     block = np.zeros((1, slots), np.int32)
     block[0, : len(ids)] = ids
     valid = np.arange(slots)[None] < len(ids)
     start = 0 if before is None else before.length
-    cache = _read(base.module, base.params, block, valid, np.int32(start), before and before.cache, before and before.valid)
+    cache = _read(
+        base.module, base.params, block, valid, np.int32(start), before and before.cache, before and before.valid
+    )
     if before is None:
         return Prefix(cache, valid, len(ids))
     return Prefix(cache, np.concatenate([before.valid, valid], 1), start + len(ids))
@@ -87,11 +90,17 @@ def read(base: FrozenBase, ids: list[int], before: Prefix | None, what: str = "p
 
 @partial(jax.jit, static_argnums=0)
 def _read(
-    module: SmolLM, params: Any, ids: Array, valid: Array, start: Array, before: KVCache | None, before_valid: Array | None
+    module: SmolLM,
+    params: Any,
+    ids: Array,
+    valid: Array,
+    start: Array,
+    before: KVCache | None,
+    before_valid: Array | None,
 ) -> KVCache:
     positions = start + jnp.arange(ids.shape[1], dtype=jnp.int32)[None]
     mask = masks.causal(valid)
-    if before is not None:
+    if before is not None and before_valid is not None:
         mask = masks.after_prefix(mask, valid, before_valid)
-    output = module.apply({"params": params}, ids, positions, mask, prefix=before)
+    output: Any = module.apply({"params": params}, ids, positions, mask, prefix=before)
     return output.cache if before is None else before.followed_by(output.cache)

@@ -25,6 +25,7 @@ from jaxdiff.base.cache import KVCache
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
 from jaxdiff.config import BaseConfig
+from jaxdiff.diffusion.features import Array as HostArray
 from jaxdiff.diffusion.features import QueryFeatures
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.schema.fields import Field, Kind
@@ -77,19 +78,20 @@ class Block:
 
     ids, positions, stream: [B, T] int32. valid: [B, T] bool. keys: [B, F] int32, slot of each field's colon.
     query_ids: [B, Q] int32; the query's tokens stand in the first slots. query_valid: [B, Q]. field_valid: [B, F].
-    candidate_slots: [B, F, C, CANDIDATE_TOKENS] int32 slots of the prefix. candidate_first: [B, F, C] int32, first token.
+    candidate_slots: [B, F, C, CANDIDATE_TOKENS] int32 slots of the prefix. candidate_first: [B, F, C] int32, first
+    token.
     """
 
-    ids: np.ndarray
-    positions: np.ndarray
-    stream: np.ndarray
-    valid: np.ndarray
-    keys: np.ndarray
-    query_ids: np.ndarray
-    query_valid: np.ndarray
-    field_valid: np.ndarray
-    candidate_slots: np.ndarray
-    candidate_first: np.ndarray
+    ids: HostArray
+    positions: HostArray
+    stream: HostArray
+    valid: HostArray
+    keys: HostArray
+    query_ids: HostArray
+    query_valid: HostArray
+    field_valid: HostArray
+    candidate_slots: HostArray
+    candidate_first: HostArray
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def read_block(
     """One pass of the base over a block after a prefix; telling: [W] int32 ids whose log-probability is reported."""
     config = module.config
     mask = masks.after_prefix(masks.streams(block.stream, block.valid), block.valid, prefix_valid)
-    output = module.apply(
+    output: Any = module.apply(
         {"params": params}, block.ids, block.positions, mask, prefix=prefix, taps=token_taps(config), rows=block.keys
     )
     rows, fields = block.keys.shape
@@ -200,7 +202,8 @@ def read_block(
     to_candidates = jnp.concatenate([to_candidates.max(-1), to_candidates[..., 0]], axis=2).swapaxes(2, 3)
 
     at_keys = jnp.take_along_axis(output.hidden, block.keys[..., None], axis=1)
-    logprob = jax.nn.log_softmax(module.apply({"params": params}, at_keys, method="unembed"), axis=-1)
+    logits: Any = module.apply({"params": params}, at_keys, method="unembed")
+    logprob = jax.nn.log_softmax(logits, axis=-1)
     logprob = jnp.maximum(logprob, FLOOR)
     by_token = jnp.take_along_axis(logprob, jnp.broadcast_to(block.query_ids[:, None], (rows, fields, query)), axis=2)
     by_candidate = jnp.take_along_axis(logprob, block.candidate_first, axis=2)
@@ -268,8 +271,10 @@ def assemble(tool: Tool, block: Block, evidence: Evidence, queries: Sequence[tup
 def read_query(base: FrozenBase, tool: Tool, known: ToolPrefix, query: str) -> Reading:
     """Reads one query for one tool. Raises InputError where it is longer than the largest bucket."""
     prompt = query_prompt(base, query)
-    sizes = sizes_of(tool, prompt, [key_ids(base, field) for field in tool.fields])
-    block = build_block(base, tool, known, [prompt], sizes, rows=1)
+    keys = [key_ids(base, field) for field in tool.fields]
+    longest = max(map(len, keys), default=0)
+    base.check_length(known.prefix.length + len(prompt.ids) + len(prompt.ending) + longest)
+    block = build_block(base, tool, known, [prompt], sizes_of(tool, prompt, keys), rows=1)
     evidence, cache = read_block(
         base.module, base.params, known.prefix.cache, known.prefix.valid, block, telling_ids(base)
     )

@@ -94,7 +94,7 @@ def mean_state(base: FrozenBase, text: str) -> np.ndarray:
 def _mean_state(module: SmolLM, params: Any, ids: Array, valid: Array) -> Array:
     positions = jnp.arange(ids.shape[1], dtype=jnp.int32)[None]
     taps = state_layers(module.config)
-    output = module.apply({"params": params}, ids, positions, masks.causal(valid), taps=taps)
+    output: Any = module.apply({"params": params}, ids, positions, masks.causal(valid), taps=taps)
     mean = (output.taps[0] * valid[0][:, None, None]).sum(0) / valid.sum()
     mean = mean / jnp.linalg.norm(mean, axis=-1, keepdims=True)
     return mean.reshape(-1) / jnp.linalg.norm(mean)

@@ -62,6 +62,11 @@ class FrozenBase:
         """Text of `ids`, special tokens included."""
         return self.tokenizer.decode(ids, skip_special_tokens=False)
 
+    def check_length(self, tokens: int) -> None:
+        """Raises InputError where a text of so many tokens is longer than the base can read."""
+        if tokens > self.config.max_positions:
+            raise InputError(f"{tokens} tokens: the base reads at most {self.config.max_positions}")
+
     def logits(self, ids: Any, valid: Any = None) -> Array:
         """Next-token logits [B, T, V] float32 for ids [B, T] int32.
 
@@ -90,9 +95,7 @@ class FrozenBase:
         valid = np.ones(ids.shape, bool) if valid is None else np.asarray(valid, bool)
         if valid.shape != ids.shape:
             raise InputError(f"valid of shape {valid.shape}: expected {ids.shape}, as ids")
-        longest = int(valid.sum(axis=1).max()) + room
-        if longest > self.config.max_positions:
-            raise InputError(f"{longest} tokens: the base reads at most {self.config.max_positions}")
+        self.check_length(int(valid.sum(axis=1).max()) + room)
         return ids.astype(np.int32), valid
 
 

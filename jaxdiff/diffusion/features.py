@@ -6,8 +6,12 @@ A attention numbers a token pair (layers x heads of the base), D the base's hidd
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 from flax import struct
-from jax import Array
+
+# Laid out by the host with NumPy, computed with by JAX.
+Array: TypeAlias = Any
 
 
 @struct.dataclass

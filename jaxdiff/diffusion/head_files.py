@@ -56,7 +56,7 @@ def save_head(
     for path, value in flatten_dict(params).items():
         if not all(isinstance(part, str) and part and "/" not in part for part in path):
             raise ConfigError(f"parameter names must be non-empty text without '/': {path!r}")
-        arrays["/".join(path)] = np.ascontiguousarray(value)
+        arrays["/".join(path)] = np.array(value, order="C")
     wrong = sorted(
         f"{name} ({array.dtype})" for name, array in arrays.items() if array.dtype not in ("float16", "float32")
     )

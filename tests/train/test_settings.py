@@ -80,7 +80,6 @@ def test_the_optimizer_has_the_settings_values():
         ({"warmup": 2000}, "warmup=2000 must be >= 0 and below steps=1400"),
         ({"seed": -1}, "seed=-1"),
         ({"checkpoint_every": 0}, "checkpoint_every=0"),
-        ({"eval_every": 0}, "eval_every=0"),
         ({"data": []}, "data is empty"),
         ({"data": "packs"}, "data='packs' must be a list"),
         ({"data": ["a", "a:3"]}, "data names a more than once"),

@@ -1,8 +1,8 @@
 """Composing what is not copied: masked diffusion over the value positions, reading the encoded query.
 
-Bidirectional attention over all value positions of a call, cross-attention from each position to the query as its own field
-sees it, and two ways to name a token: the frozen tied embedding, or a query token (a pointer that knows the field's span: the
-k-th position of a slot looks k tokens behind the span's start).
+Bidirectional attention over all value positions of a call, cross-attention from each position to the query as its own
+field sees it, and two ways to name a token: the frozen tied embedding, or a query token (a pointer that knows the
+field's span: the k-th position of a slot looks k tokens behind the span's start).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Composer(nn.Module):
 
     @nn.compact
     def __call__(self, encoding: Encoding, canvas: Canvas, inputs: Array, t: Array) -> Mixture:
-        """inputs: [B, N, D] embeddings of the standing tokens; t: [B] share of the canvas that is masked."""
+        """inputs: [B, N, D] embeddings of the standing tokens; t: [B] noise time, 1 where all is masked."""
         c = self.config
         owner = jnp.maximum(canvas.field, 0)
         exists = canvas.exists & canvas.value_mask

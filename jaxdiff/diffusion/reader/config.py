@@ -18,11 +18,11 @@ MAX_SPAN = 48
 class ReaderConfig:
     """Widths of what is read (see `QueryFeatures`), and of the network.
 
-    attention: layers x heads of the base (A). token_states, key_states: widths of the joined states. telling: number of
-    telling words. token_facts, field_facts, candidate_facts, kinds: numbers of host facts. embedding: the base's hidden size.
-    vocab_size: the base's vocabulary. canvas_vocab_size: with <MASK> and <NULL> where they are extra rows.
-    hidden: width of the network. canvas_layers, canvas_heads: its bidirectional part. feature_dropout: share of whole input
-    features hidden from a row while training; dropout: of hidden units.
+    attention: layers x heads of the base (A). token_states, key_states: widths of the joined states. telling: number
+    of telling words. token_facts, field_facts, candidate_facts, kinds: numbers of host facts. embedding: the base's
+    hidden size. vocab_size: the base's vocabulary. canvas_vocab_size: with <MASK> and <NULL> where they are extra
+    rows. hidden: width of the network. canvas_layers, canvas_heads: its bidirectional part. feature_dropout: share of
+    whole input features hidden from a row while training; dropout: of hidden units.
     """
 
     attention: int
@@ -41,8 +41,8 @@ class ReaderConfig:
     hidden: int = 128
     canvas_layers: int = 2
     canvas_heads: int = 4
-    feature_dropout: float = 0.2
-    dropout: float = 0.1
+    feature_dropout: float = 0.3
+    dropout: float = 0.2
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
@@ -75,7 +75,8 @@ class ReaderConfig:
     def tiny(cls, **changes: Any) -> ReaderConfig:
         """A few thousand parameters, for tests."""
         values: dict[str, Any] = dict(
-            attention=6, token_states=8, key_states=8, telling=5, token_facts=6, field_facts=10, candidate_facts=4, kinds=6,
-            embedding=16, vocab_size=50, canvas_vocab_size=52, mask_id=50, null_id=51, hidden=16, canvas_heads=2,
+            attention=6, token_states=8, key_states=8, telling=5, token_facts=6, field_facts=10, candidate_facts=4,
+            kinds=6, embedding=16, vocab_size=50, canvas_vocab_size=52, mask_id=50, null_id=51, hidden=16,
+            canvas_heads=2,
         )  # fmt: skip
         return cls(**(values | changes))

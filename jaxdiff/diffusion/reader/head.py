@@ -34,7 +34,8 @@ def init(key: Array, config: ReaderConfig) -> Params:
 def encode(params: Params, config: ReaderConfig, query: QueryFeatures, dropout: Array | None = None) -> Encoding:
     """What does not change while denoising, computed once. dropout: a random key while training, or None."""
     rngs = None if dropout is None else {"dropout": dropout}
-    return Trunk(config).apply({"params": params["trunk"]}, query, train=dropout is not None, rngs=rngs)
+    encoding: Any = Trunk(config).apply({"params": params["trunk"]}, query, train=dropout is not None, rngs=rngs)
+    return encoding
 
 
 def mixture(
@@ -49,7 +50,8 @@ def mixture(
     """The distribution of each canvas position, not yet spread over the vocabulary."""
     inputs = embedding_rows(params, config, embedding, tokens)
     inputs *= jax.lax.rsqrt(jnp.mean(inputs * inputs, -1, keepdims=True) + 1e-6)
-    return Composer(config).apply({"params": params["canvas"]}, encoding, canvas, inputs, t)
+    mixed: Any = Composer(config).apply({"params": params["canvas"]}, encoding, canvas, inputs, t)
+    return mixed
 
 
 def embedding_rows(params: Params, config: ReaderConfig, embedding: Array, ids: Array) -> Array:

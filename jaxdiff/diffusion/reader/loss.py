@@ -13,14 +13,15 @@ from jaxdiff.diffusion.losses import masked_positions
 from jaxdiff.diffusion.reader.canvas import Mixture
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.head import Params, embedding_rows, encode, mixture
-from jaxdiff.diffusion.reader.trunk import Encoding
+from jaxdiff.diffusion.reader.trunk import NOTHING, Encoding
+from jaxdiff.diffusion.sampled_vocabulary import sample_vocabulary
 from jaxdiff.diffusion.schedules import NoiseSchedule
 from jaxdiff.errors import ConfigError
 
 OWNER_WEIGHT = 0.15
-# Vocabulary entries drawn at random beside those that stand in the batch; the whole vocabulary is used when answering.
-SAMPLED_VOCABULARY = 1024
+# Vocabulary entries that a training step scores: those that stand on the batch's canvases, and others drawn at random.
 KNOWN_VOCABULARY = 640
+SAMPLED_VOCABULARY = 1024
 
 
 def loss(
@@ -36,7 +37,7 @@ def loss(
     dropout, noise, sample = jax.random.split(key, 3)
     encoding = encode(params, config, features.query, dropout)
     mask = features.query.field_mask
-    fields = jnp.maximum(mask.sum(), 1)
+    fields = jnp.maximum(mask.sum(), 1).astype(jnp.float32)
 
     present = optax.sigmoid_binary_cross_entropy(encoding.presence, labels.presence.astype(jnp.float32))
     copied = optax.sigmoid_binary_cross_entropy(encoding.copied, labels.copied.astype(jnp.float32))
@@ -45,8 +46,8 @@ def loss(
         "start": _cross_entropy(encoding.span_start, labels.start).sum() / fields,
         "end": _cross_entropy(end, labels.end).sum() / fields,
         "candidate": _cross_entropy(encoding.candidates, labels.candidate).sum() / fields,
-        "presence": (present * mask).sum() / fields,
-        "copied": (copied * (labels.copied >= 0)).sum() / fields,
+        "presence": jnp.where(mask, present, 0.0).sum() / fields,
+        "copied": jnp.where(labels.copied >= 0, copied, 0.0).sum() / fields,
         "owner": OWNER_WEIGHT * _owner_loss(encoding, batch) / fields,
     }
 
@@ -56,7 +57,7 @@ def loss(
     mixed = mixture(params, config, encoding, canvas, corrupted, t, features.embedding)
     predicted = masked_positions(corrupted, value_mask, config.mask_id)
     nll = -_sampled_log_likelihood(sample, params, config, mixed, encoding, tokens, features.embedding)
-    parts["canvas"] = (nll * predicted).sum() / jnp.maximum(predicted.sum(), 1)
+    parts["canvas"] = jnp.where(predicted, nll, 0.0).sum() / jnp.maximum(predicted.sum(), 1).astype(jnp.float32)
     return sum(parts.values(), jnp.zeros(())), parts
 
 
@@ -73,7 +74,7 @@ def _owner_loss(encoding: Encoding, batch: Batch) -> Array:
     holds = (start >= 0) & (start <= position) & (position <= end)
     owner = jnp.where(holds.any(1), jnp.argmax(holds, 1) + 1, 0)
     chosen = jnp.take_along_axis(encoding.owner, owner[:, None], axis=1)[:, 0]
-    return (-chosen * encoding.token_mask).sum()
+    return jnp.where(encoding.token_mask, -chosen, 0.0).sum()
 
 
 def _sampled_log_likelihood(
@@ -85,27 +86,17 @@ def _sampled_log_likelihood(
     tokens: Array,
     embedding: Array,
 ) -> Array:
-    """[B, N] log-probability of the gold tokens under the mixture.
-
-    The vocabulary's normalizer is estimated: the ids of the batch count as they are, random others stand for all the rest
-    (sampled softmax with a uniform proposal, Jean et al., arXiv 1412.2007).
-    """
-    size = config.canvas_vocab_size
-    known = jnp.unique(jnp.append(tokens.ravel(), config.null_id), size=KNOWN_VOCABULARY, fill_value=-1)
-    drawn = jax.random.randint(key, (SAMPLED_VOCABULARY,), 0, size)
-    is_known = jnp.zeros(size, bool).at[known].set(known >= 0, mode="drop").at[config.mask_id].set(True)
-    usable = ~is_known[drawn]
-    weight = jnp.log((size - is_known.sum()) / jnp.maximum(usable.sum(), 1))
-
-    def scores(ids: Array) -> Array:
-        rows = embedding_rows(params, config, embedding, jnp.maximum(ids, 0))
-        return jnp.einsum("bnd,kd->bnk", mixed.query, rows)
-
-    known_scores = jnp.where((known >= 0)[None, None], scores(known), -jnp.inf)
-    drawn_scores = jnp.where(usable[None, None], scores(drawn) + weight, -jnp.inf)
-    normalizer = jax.nn.logsumexp(jnp.concatenate([known_scores, drawn_scores], -1), -1)
+    """[B, N] log-probability of the gold tokens under the mixture, over a sample of the vocabulary."""
+    standing = jnp.append(tokens.ravel(), jnp.array([config.null_id, config.mask_id], jnp.int32))
+    known = jnp.unique(standing, size=KNOWN_VOCABULARY, fill_value=-1)
+    vocabulary = sample_vocabulary(key, known, config.canvas_vocab_size, SAMPLED_VOCABULARY)
+    rows = embedding_rows(params, config, embedding, jnp.maximum(vocabulary.ids, 0))
+    # <MASK> is never an answer.
+    log_weight = jnp.where(vocabulary.ids == config.mask_id, -jnp.inf, vocabulary.log_weight)
+    scores = jnp.einsum("bnd,kd->bnk", mixed.query, rows) + log_weight[None, None]
+    normalizer = jax.nn.logsumexp(scores, -1)
     gold = jnp.einsum("bnd,bnd->bn", mixed.query, embedding_rows(params, config, embedding, tokens))
     composed = jax.nn.log_sigmoid(-mixed.copy_gate) + gold - normalizer
     same = tokens[..., None] == encoding.token_ids[:, None]
-    pointer = jax.nn.logsumexp(jnp.where(same & encoding.token_mask[:, None], mixed.pointer, -1e9), -1)
+    pointer = jax.nn.logsumexp(jnp.where(same & encoding.token_mask[:, None], mixed.pointer, NOTHING), -1)
     return jnp.logaddexp(composed, jax.nn.log_sigmoid(mixed.copy_gate) + pointer)

@@ -1,8 +1,9 @@
 """From what the base says at the keys to spans, presence and candidates.
 
-The base's attention from a field's key to a query token already points at the value; a small network over the attention of
-all layers and heads, its neighbours, and how it differs from the other fields' (they compete for the words), turns that into
-a start, an end given the start (Seo et al., arXiv 1611.01603), and, pooled, into one vector a field.
+The base's attention from a field's key to a query token already points at the value; a small network over the
+attention of all layers and heads, its neighbours, and how it differs from the other fields' (they compete for the
+words), turns that into a start, an end given the start (Seo et al., arXiv 1611.01603), and, pooled, into one vector a
+field.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ FAR = -12.0
 class Encoding:
     """What the trunk makes of a query; the canvas reads it at every denoising step.
 
-    tokens: [B, F, T, H] query tokens as seen by each field. fields: [B, F, H]. token_mask: [B, T] bool.
-    token_ids: [B, T] int32. field_kind: [B, F] int32.
-    span_start: [B, F, T], span_end: [B, F, T, T] log-probabilities. owner: [B, F + 1, T] log-probability that a token belongs
-    to no field (index 0) or to field f (f + 1). presence, copied: [B, F] logits. candidates: [B, F, C] log-probabilities.
+    tokens: [B, F, T, H] query tokens as seen by each field. fields: [B, F, H]. token_mask: [B, T] bool. token_ids: [B,
+    T] int32. field_kind: [B, F] int32. span_start: [B, F, T], span_end: [B, F, T, T] log-probabilities. owner: [B, F +
+    1, T] log-probability that a token belongs to no field (index 0) or to field f (f + 1). presence, copied: [B, F]
+    logits. candidates: [B, F, C] log-probabilities.
     """
 
     tokens: Array
@@ -51,6 +52,8 @@ class Standardize(nn.Module):
     def __call__(self, x: Array) -> Array:
         mean = self.param("statistics_mean", nn.initializers.zeros, (x.shape[-1],))
         scale = self.param("statistics_scale", nn.initializers.ones, (x.shape[-1],))
+        # Without this the gradient would run through all features for nothing.
+        mean, scale = jax.lax.stop_gradient((mean, scale))
         return jnp.clip((x.astype(jnp.float32) - mean) / scale, -6, 6)
 
 
@@ -81,7 +84,7 @@ class AcrossFields(nn.Module):
 
 
 def attention_and_claim(query: QueryFeatures) -> tuple[Array, Array]:
-    """Log-attention with the token's log-probability, [B, F, T, A + 1], and by how much it exceeds the other fields' mean."""
+    """[B, F, T, A + 1] log-attention and token log-probability, and by how much they exceed the other fields' mean."""
     own = jnp.concatenate([query.key_attention, query.token_logprob[..., None]], -1).astype(jnp.float32)
     real = (query.token_mask[:, None] & query.field_mask[:, :, None])[..., None]
     own = jnp.where(real, own, FAR)
@@ -99,7 +102,7 @@ class Trunk(nn.Module):
     @nn.compact
     def __call__(self, query: QueryFeatures, train: bool = False) -> Encoding:
         c = self.config
-        fields, tokens = query.key_attention.shape[1:3]
+        fields = query.key_attention.shape[1]
         hide = [
             nn.Dropout(c.feature_dropout, broadcast_dims=axes, deterministic=not train) for axes in ((1, 2), (1,), ())
         ]
@@ -151,7 +154,7 @@ class Trunk(nn.Module):
         )
 
     def _evidence(self, query: QueryFeatures) -> Array:
-        """[B, F, T, 4 (A + 1)]: attention and token probability, both neighbours', and the claim against other fields."""
+        """[B, F, T, 4 (A + 1)]: attention and token probability, both neighbours', and the claim on the token."""
         own, claim = attention_and_claim(query)
         before = jnp.pad(own[:, :, :-1], ((0, 0), (0, 0), (1, 0), (0, 0)), constant_values=FAR)
         after = jnp.pad(own[:, :, 1:], ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=FAR)

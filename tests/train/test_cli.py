@@ -1,0 +1,112 @@
+"""The command line on a tiny base: from a file of rows to a head that answers; and what cannot be done, in one line."""
+
+import json
+
+import jax
+import pytest
+
+from jaxdiff.agent.agent import Agent
+from jaxdiff.diffusion.head_files import load_head
+from jaxdiff.errors import HeadMismatch
+from jaxdiff.schema.tools import parse_tools
+from jaxdiff_train import cli, loop
+from tests.agent.frozen_fills import tiny_base
+from tests.train.reader_rows import PAINT, ROWS
+
+RUN = {"--steps": "3", "--batch-size": "2", "--warmup": "1", "--checkpoint-every": "2"}
+
+
+def native(given) -> str:
+    """A row in the format of data files."""
+    return json.dumps({
+        "id": given.query,
+        "source": "test",
+        "tools": [{"type": "function", "function": given.tool}],
+        "messages": [{"role": "user", "content": given.query}],
+        "calls": [{"name": given.tool["name"], "arguments": given.arguments}],
+    })  # fmt: skip
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def place(tiny, tmp_path, monkeypatch):
+    """A folder with `rows.jsonl`, where everything is kept; the tiny base and three validation rows stand for all."""
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(native, ROWS)) + "\n")
+    monkeypatch.setenv("JAXDIFF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cli, "load_base", lambda name: tiny)
+    monkeypatch.setattr("jaxdiff.agent.agent.load_base", lambda name, dtype: tiny)
+    # This would outlast the test.
+    monkeypatch.setattr(cli, "keep_compiled_programs", lambda: None)
+    rows = [(given, parse_tools([given.tool])[0]) for given in ROWS[:2]]
+    monkeypatch.setattr(cli, "validation_rows", lambda: [*rows, (ROWS[2], None)])
+    return tmp_path
+
+
+def run(place, changes: dict[str, str] | None = None) -> int:
+    words = {"--out": str(place / "run"), "--data": str(place / "rows.jsonl")} | RUN | (changes or {})
+    return cli.main([word for pair in words.items() for word in pair])
+
+
+def test_a_head_is_trained_that_the_agent_accepts(place, capsys, monkeypatch):
+    traces = []
+    reader_loss = loop.reader_loss
+    monkeypatch.setattr(loop, "reader_loss", lambda *given: traces.append(1) or reader_loss(*given))
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(cli, "save_head", interrupt)
+        assert run(place) == 130
+    printed = capsys.readouterr()
+    assert "rows: 5 rows; left out: none" in printed.out and "step 3/3  loss " in printed.out
+    assert printed.err == "interrupted; the same command goes on from the last checkpoint\n"
+    # All rows fit one size of batch.
+    assert len(traces) == 1
+    assert not (place / "run" / "head").exists()
+
+    assert run(place) == 0
+    assert "resumed at step 3" in capsys.readouterr().out and len(traces) == 1
+
+    folder = place / "run" / "head"
+    card = load_head(folder).card
+    assert (card["kind"], card["base_name"]) == ("reader", "tiny")
+    assert card["data"] == [{"name": "rows", "rows": 5, "licence": "not known to this program"}]
+    assert card["validation"]["rows"].startswith("3 rows")
+    assert card["validation"]["percent_right"]["whole_call"] <= 66.7
+    assert card["recipe"]["steps"] == 3 and str(place) not in json.dumps(card)
+
+    with jax.numpy_dtype_promotion("strict"):
+        agent = Agent.load("tiny", tools=[PAINT], head=folder)
+        result = agent("Paint 12 doors red")
+    assert result.calls[0].name == "paint"
+    assert result.calls[0].arguments["colour"] in PAINT["parameters"]["properties"]["colour"]["enum"]
+    monkeypatch.setattr("jaxdiff.agent.agent.load_base", lambda name, dtype: tiny_base(1))
+    with pytest.raises(HeadMismatch, match="trained on tiny"):
+        Agent.load("tiny", tools=[PAINT], head=folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--steps": "0"}, "steps=0 must be an integer >= 1"),
+        ({"--warmup": "9"}, "warmup=9"),
+        ({"--head": "decoder"}, "head='decoder'"),
+        ({"--data": "absent.jsonl"}, "cannot read absent.jsonl"),
+        ({"--data": "a.jsonl:none"}, "cannot read a.jsonl:none"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(place, capsys, changes, message):
+    assert run(place, changes) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1
+    assert message in printed
+    assert not (place / "run").exists()
+
+
+def test_a_file_without_usable_rows_is_said_in_one_line(place, capsys):
+    (place / "rows.jsonl").write_text("{}\n")
+    assert run(place) == 2
+    assert capsys.readouterr().err.startswith(f"error: {place}/rows.jsonl:1: not a row")
+    (place / "rows.jsonl").write_text("")
+    assert run(place) == 2
+    assert "rows.jsonl: no row can be used" in capsys.readouterr().err

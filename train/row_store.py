@@ -1,0 +1,136 @@
+"""Arrays of rows that differ in length, kept on disk one row behind the other without padding.
+
+A store is a folder of flat files, one a part, and `index.npz` with each row's sizes. It is written under another name
+and renamed at the end, so that a store that is there is complete.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from jaxdiff.errors import InputError
+from jaxdiff.schema.tools import Tool, parse_tools
+
+from .rows import Row
+
+INDEX = "index.npz"
+_SUFFIXES: dict[type, str] = {np.float16: "f16", np.int32: "i32"}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One array of each row, [*axes, width].
+
+    axes: one letter an axis, each as long as the row's size of that letter. width: None for that of the first row.
+    """
+
+    axes: str
+    width: int | None = None
+    dtype: type = np.float16
+
+
+class RowStore:
+    """A complete store, opened for reading; parts are memory-mapped.
+
+    rows: the rows that were read, in the store's order (those that could not be read are not among them).
+    sizes: by axis, [rows] the length of each row. widths: by part.
+    """
+
+    def __init__(self, folder: Path, parts: Mapping[str, Part], rows: Sequence[Row]):
+        self.folder = folder
+        index = np.load(folder / INDEX)
+        self.rows = [rows[i] for i in index["rows"]]
+        self.sizes: dict[str, np.ndarray] = {axis: index[axis] for axis in _axes(parts)}
+        self.widths = {name: part.width or int(index[f"width_{name}"]) for name, part in parts.items()}
+        self._axes = {name: part.axes for name, part in parts.items()}
+        self._starts: dict[str, np.ndarray] = {}
+        self._parts: dict[str, np.ndarray] = {}
+        for name, part in parts.items():
+            lengths = np.prod([self.sizes[axis] for axis in part.axes], axis=0) * self.widths[name]
+            self._starts[name] = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+            path = _path(folder, name, part)
+            self._parts[name] = (
+                np.memmap(path, part.dtype, "r") if path.stat().st_size else np.zeros(0, dtype=part.dtype)
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, name: str, row: int) -> np.ndarray:
+        """One part of one row, unpadded."""
+        shape = [int(self.sizes[axis][row]) for axis in self._axes[name]]
+        start, end = self._starts[name][row : row + 2]
+        return self._parts[name][start:end].reshape(*shape, self.widths[name])
+
+    def tool(self, row: int) -> Tool:
+        """The row's tool, parsed."""
+        return parse_tools([self.rows[row].tool])[0]
+
+
+class RowWriter:
+    """Writes a store row by row."""
+
+    def __init__(self, parts: Mapping[str, Part], files: Mapping[str, BinaryIO]):
+        self._parts, self._files = parts, files
+        self._rows: list[int] = []
+        self._sizes: dict[str, list[int]] = {axis: [] for axis in _axes(parts)}
+        self._widths: dict[str, int] = {}
+
+    def add(self, number: int, sizes: Mapping[str, int], values: Mapping[str, np.ndarray]) -> None:
+        """Row `number` of those given to the store; values may be padded behind `sizes`."""
+        for axis, size in sizes.items():
+            self._sizes[axis].append(size)
+        for name, part in self._parts.items():
+            value = np.asarray(values[name])
+            self._widths[name] = value.shape[-1]
+            value = value[tuple(slice(sizes[axis]) for axis in part.axes)]
+            if part.dtype is np.float16:
+                # States of some layers are larger than float16 holds.
+                value = np.clip(value, -60000, 60000)
+            value.astype(part.dtype).tofile(self._files[name])
+        self._rows.append(number)
+
+    def write_index(self, path: Path) -> None:
+        """Writes what `RowStore` finds the rows by. Raises InputError for a store without rows."""
+        if not self._rows:
+            raise InputError(f"no row is short enough for {path.parent}")
+        widths = {f"width_{name}": np.array(self._widths[name]) for name, part in self._parts.items() if not part.width}
+        sizes = {axis: np.array(size) for axis, size in self._sizes.items()}
+        index: dict[str, Any] = {"rows": np.array(self._rows), **sizes, **widths}
+        np.savez(path, **index)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether the store is there."""
+    return (folder / INDEX).is_file()
+
+
+@contextmanager
+def new_store(folder: Path, parts: Mapping[str, Part]) -> Iterator[RowWriter]:
+    """A writer whose store appears as `folder` when the block ends without an error."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(open(_path(partial, name, part), "wb")) for name, part in parts.items()}
+        writer = RowWriter(parts, files)
+        yield writer
+    writer.write_index(partial / INDEX)
+    partial.rename(folder)
+
+
+def _axes(parts: Mapping[str, Part]) -> list[str]:
+    return sorted({axis for part in parts.values() for axis in part.axes})
+
+
+def _path(folder: Path, name: str, part: Part) -> Path:
+    return folder / f"{name}.{_SUFFIXES[part.dtype]}"
