@@ -2,7 +2,7 @@
 
 import math
 import re
-from functools import lru_cache
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,7 @@ def tiny_base(seed: int) -> FrozenBase:
     return FrozenBase(config, jax.tree.map(random, parameter_shapes(config)), tokenizer, "tiny", f"{seed}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def next_logprob(base: FrozenBase, ids: tuple[int, ...]) -> np.ndarray:
     """Log-probabilities [V] of the token after `ids`, which are read whole. Kept, since tests ask the same again."""
     block = np.zeros((1, READ_LENGTH), np.int32)

@@ -16,7 +16,7 @@ from jaxdiff.agent.sources import find_source
 from jaxdiff.agent.value_tokens import State, advance, start_state, value_tokens
 from jaxdiff.errors import InputError
 from jaxdiff.schema.fields import Kind
-from jaxdiff.schema.merge import merge
+from jaxdiff.schema.values import parse_value
 from tests.agent.frozen_fills import PROPERTIES, SAID, PlainFill, tiny_base, tool_of
 
 QUERY = "Paint 12 doors red wine please, note x"
@@ -58,8 +58,8 @@ def test_told_presence_fills_exactly_the_named_fields(base, known):
 def test_required_fields_are_filled_whatever_the_margin(base, known):
     got = fill_ar(base, TOOL, known, QUERY, none_margin=-1000.0)
     assert set(got) == {"title", "count", "colour"}
-    arguments = merge(TOOL, {name: field.value for name, field in got.items()}).arguments
-    assert isinstance(arguments["count"], int)
+    assert isinstance(parse_value(got["count"].value, TOOL.fields[1]), int)
+    assert got["colour"].value in PROPERTIES["colour"]["enum"]
 
 
 def test_a_listed_value_and_its_prefix_compare_as_whole_values(base, known):
