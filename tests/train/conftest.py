@@ -1,6 +1,5 @@
 """A tiny base, and what it says of a few rows."""
 
-import jax
 import pytest
 
 from jaxdiff_train.features import extract
@@ -17,9 +16,3 @@ def tiny():
 def store(tiny, tmp_path_factory):
     """Features of `ROWS` and `LONG`."""
     return extract(tiny, [*ROWS, LONG], tmp_path_factory.mktemp("features"), "some")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item):
-    with jax.numpy_rank_promotion("allow"):
-        return (yield)
