@@ -6,7 +6,7 @@ import argparse
 import json
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from jaxdiff.errors import JaxdiffError
 
@@ -45,8 +45,15 @@ def _hand_over(command: str, words: list[str]) -> int:
     return run(words)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="jaxdiff", description="Function calls by diffusion over a frozen base.")
+    parser = _Parser(prog="jaxdiff", description="Function calls by diffusion over a frozen base.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     call = commands.add_parser("call", help="answer one query by a function call")
     call.add_argument("query", metavar="QUERY")

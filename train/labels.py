@@ -10,11 +10,11 @@ import numpy as np
 from jaxdiff.agent.prompting import tokens_at
 from jaxdiff.schema.budget import slot_tokens
 from jaxdiff.schema.equality import same_value
+from jaxdiff.schema.fields import Field
 from jaxdiff.schema.tools import Tool
-from jaxdiff.schema.values import write_value
+from jaxdiff.schema.values import ValueNotUnderstood, parse_value, write_value
 
 from .rows import Row
-from .spans import label_source
 
 Encode = Callable[[str], Sequence[int]]
 
@@ -64,3 +64,17 @@ def label_row(row: Row, tool: Tool, offsets: list[tuple[int, int]], encode: Enco
         if len(ids) <= size:
             slots.append((i, ids, size))
     return RowLabels(start, end, presence, candidate, copied, tuple(slots))
+
+
+def label_source(row: Row, field: Field) -> int:
+    """Whether the span's words give the field's value (`Labels.copied`): 1 yes, 0 no, -1 absent or with candidates."""
+    if field.name not in row.arguments or field.candidates:
+        return -1
+    if field.name not in row.spans:
+        return 0
+    start, end = row.spans[field.name]
+    try:
+        value = parse_value(row.query[start:end], field)
+    except ValueNotUnderstood:
+        return 0
+    return int(same_value(value, row.arguments[field.name]))

@@ -1,21 +1,13 @@
-"""Where in a query each gold value is said: labels for rows that do not tell, and their alignment with tokens."""
+"""Where in a query each gold value is said: labels for rows that do not tell."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from text_to_num import find_numbers
-
-from jaxdiff.schema.equality import same_value
-from jaxdiff.schema.fields import Field
-from jaxdiff.schema.values import ValueNotUnderstood, parse_value
-
-if TYPE_CHECKING:
-    from .rows import Row
 
 Span = tuple[int, int]
 
@@ -68,30 +60,6 @@ def find_spans(query: str, arguments: dict[str, Any]) -> dict[str, Span]:
         if unambiguous or (not _is_number(arguments[name]) and _length(free[0]) >= _MIN_REPEATED):
             spans[name] = free[0]
     return {name: spans[name] for name in arguments if name in spans}
-
-
-def label_source(row: Row, field: Field) -> int:
-    """Whether the span's words give the field's value (`Labels.copied`): 1 yes, 0 no, -1 absent or with candidates."""
-    if field.name not in row.arguments or field.candidates:
-        return -1
-    if field.name not in row.spans:
-        return 0
-    start, end = row.spans[field.name]
-    try:
-        value = parse_value(row.query[start:end], field)
-    except ValueNotUnderstood:
-        return 0
-    return int(same_value(value, row.arguments[field.name]))
-
-
-def token_span(offsets: Sequence[Span], start: int, end: int, text: str) -> Span | None:
-    """First and last (inclusive) of the tokens that say text[start:end], or None.
-
-    offsets: (start, end) of each token in code points of `text`. A token counts by the characters that it shares with
-    the span: it may begin a character early with its space, and one that shares only spaces is left out.
-    """
-    inside = [index for index, (first, last) in enumerate(offsets) if text[max(first, start) : min(last, end)].strip()]
-    return (inside[0], inside[-1]) if inside else None
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from jaxdiff.schema.merge import merge
 from jaxdiff.schema.tools import Tool, load_tools, parse_tools
 
 FILLS = ("diffusion", "ar", "parallel")
+MAX_SEED = 2**31
 logger = logging.getLogger("jaxdiff")
 
 
@@ -49,6 +50,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.fill not in FILLS:
             raise InputError(f"fill {self.fill!r} is not known; choose from {', '.join(FILLS)}")
+        if not 0 <= self.seed < MAX_SEED:
+            raise InputError(f"seed={self.seed} must be in [0, {MAX_SEED})")
         self.denoising()
 
     def denoising(self) -> DenoiseConfig:
@@ -102,15 +105,14 @@ class Agent:
         Raises InputError for an empty query or one longer than the largest bucket, FillError where a required value
         cannot be made valid.
         """
-        if not query.strip():
-            raise InputError("the query is empty")
+        _check_query(query)
         available = self.tools if tools is None else _tools(tools)
         if not available:
             raise InputError("no tools were given")
-        try:
-            options = replace(self.options, **changes)
-        except TypeError as error:
-            raise InputError(f"unknown option: {error}") from error
+        known = [field.name for field in fields(Options)]
+        if unknown := sorted(changes.keys() - set(known)):
+            raise InputError(f"unknown option {unknown[0]!r}; known: tools, {', '.join(known)}")
+        options = replace(self.options, **changes)
         timer = _Timer()
         with timer("choose"):
             tool = choose_tool(self.base, available, query)
@@ -169,6 +171,16 @@ class _Timer:
 
     def finish(self) -> dict[str, float]:
         return self._stages | {"total": 1000 * (time.perf_counter() - self._started)}
+
+
+def _check_query(query: str) -> None:
+    if not query.strip():
+        raise InputError("the query is empty")
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        # Bytes of a command line that are not UTF-8 arrive as lone surrogates.
+        raise InputError(f"the query is not text: character {error.start} is half of a surrogate pair") from error
 
 
 def _tools(tools: Any) -> tuple[Tool, ...]:

@@ -109,9 +109,7 @@ def tokens_at(offsets: list[tuple[int, int]], text: str, start: int, end: int) -
 
     A token may begin one character early, with its space.
     """
-    inside = [
-        i for i, (a, b) in enumerate(offsets) if b > start and a < end and text[max(a, start) : min(b, end)].strip()
-    ]
+    inside = [i for i, (first, last) in enumerate(offsets) if text[max(first, start) : min(last, end)].strip()]
     return (inside[0], inside[-1]) if inside else None
 
 

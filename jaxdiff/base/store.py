@@ -68,6 +68,8 @@ def read_base(folder: Path, *, dtype: str | None = None) -> FrozenBase:
             dtype=DTYPES[dtype or stored],
             chat_template=template.read_text() if template.is_file() else None,
         )
+    except WeightsError:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{folder}: not a readable converted base ({type(error).__name__}: {reason})") from error
@@ -86,8 +88,22 @@ def _restore(path: Path, config: BaseConfig, dtype: Any) -> dict[str, Any]:
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype, sharding=sharding), parameter_shapes(config))
     with ocp.StandardCheckpointer() as checkpointer:
+        # Orbax finds out while it reads, and then leaves tracebacks of its unfinished reads on the terminal.
+        stored, expected = _sizes(checkpointer.metadata(path.resolve()).item_metadata.tree), _sizes(shapes)
+        differing = sorted(leaf for leaf in stored.keys() | expected.keys() if stored.get(leaf) != expected.get(leaf))
+        if differing:
+            leaf = differing[0]
+            raise WeightsError(
+                f"{path}: parameters do not fit the configuration ({len(differing)} in all), first {leaf}: "
+                f"stored {stored.get(leaf)}, expected {expected.get(leaf)}"
+            )
         restored: dict[str, Any] = checkpointer.restore(path.resolve(), shapes)
     return restored
+
+
+def _sizes(tree: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
 
 
 def parameter_shapes(config: BaseConfig) -> dict[str, Any]:

@@ -36,9 +36,9 @@ def row(query: str, arguments: dict, properties: dict = PROPERTIES, name: str = 
 
 ROWS = [
     row("dot", {"what": "x", "colour": "red"}),
-    row("Paint yzzy", {"what": "ab", "colour": "Blue", "note": "n1"}),
+    row("Paint yzzy", {"what": "a", "colour": "Blue", "note": "n"}),
     row("123 456 789", {"what": "7", "colour": "bl", "gift": False}),
-    row("Ooh, wood!", {"what": "ab", "colour": "red", "note": "q", "gift": True}),
+    row("Ooh, wood!", {"what": "a", "colour": "red", "note": "q", "gift": True}),
 ]
 
 
@@ -89,7 +89,7 @@ def test_a_canvas_holds_all_fields_with_what_the_call_has(base):
     canvas, tokens = label_canvas(base, ROWS[1], tool)
     template = canvas_template(base, tool)
     texts = template.value_texts(tokens.tolist(), base.decode, base.config.null_id)
-    assert texts == {"what": "ab", "colour": "Blue", "note": "n1", "gift": ""}
+    assert texts == {"what": "a", "colour": "Blue", "note": "n", "gift": ""}
     for number, segment in enumerate(template.segments):
         assert (canvas.field[0] == number).nonzero()[0].tolist() == list(segment.value_positions)
     assert tokens[list(template.segments[3].value_positions)].tolist() == [base.config.null_id] * len(
@@ -132,11 +132,12 @@ def test_batches_are_a_function_of_seed_and_step(base, store):
 
 def test_four_rows_are_learned_by_heart(base, store, tmp_path):
     settings = TrainSettings(
-        out=tmp_path, head="residual", steps=300, batch_size=8, learning_rate=1e-2, warmup=10, ema_decay=0.9, seed=1
-    )
+        out=tmp_path, head="residual", steps=500, batch_size=8, learning_rate=5e-3, weight_decay=0.0, warmup=10,
+        ema_decay=0.9, seed=1,
+    )  # fmt: skip
     batches = CanvasBatches(base, [store], [1.0], settings.batch_size, settings.seed)
     lines = []
-    config = ResidualConfig.for_base(base.config, hidden_size=64)
+    config = ResidualConfig.for_base(base.config, hidden_size=128)
     trained = train_residual(settings, base, batches, lines.append, config)
     assert "accuracy_fully_masked 1.000" in lines[-1]
     head = ResidualHead(base, trained.config, jax.tree.map(jnp.asarray, trained.params))

@@ -1,14 +1,13 @@
-"""Where values are said, and which tokens say them."""
-
-from itertools import pairwise
+"""Where values are said, and whether those words give them."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxdiff.schema.fields import fields_of
+from jaxdiff_train.labels import label_source
 from jaxdiff_train.rows import Row
-from jaxdiff_train.spans import find_spans, label_source, token_span
+from jaxdiff_train.spans import find_spans
 
 
 @pytest.mark.parametrize(
@@ -115,31 +114,3 @@ def test_label_source(field, value, said, label):
     row = Row("demo-0", "demo", {"name": "book", "description": "", "parameters": PARAMETERS}, query, arguments, spans)
     fields = {entry.name: entry for entry in fields_of(PARAMETERS)}
     assert label_source(row, fields[field]) == label
-
-
-def pieces(query, cuts):
-    bounds = [0, *sorted({cut for cut in cuts if 0 < cut < len(query)}), len(query)]
-    return list(pairwise(bounds))
-
-
-@given(st.text("ab ", min_size=1, max_size=20), st.lists(st.integers(0, 20)), st.integers(0, 20), st.integers(0, 20))
-def test_token_span_covers_what_is_said_and_no_more(query, cuts, one, other):
-    start, end = sorted((min(one, len(query)), min(other, len(query))))
-    offsets = pieces(query, cuts)
-    found = token_span(offsets, start, end, query)
-    letters = {index for index in range(start, end) if query[index] != " "}
-    if not letters:
-        assert found is None
-    else:
-        owners = [number for number, (first, last) in enumerate(offsets) if letters & set(range(first, last))]
-        assert found == (owners[0], owners[-1])
-
-
-def test_token_span_with_leading_spaces_and_a_lone_space():
-    query = "in 5 days"
-    offsets = [(0, 2), (2, 3), (3, 4), (4, 9)]
-    assert token_span(offsets, 3, 4, query) == (2, 2)
-    assert token_span(offsets, 2, 4, query) == (2, 2)
-    assert token_span(offsets, 5, 9, query) == (3, 3)
-    assert token_span(offsets, 3, 9, query) == (2, 3)
-    assert token_span(offsets, 2, 3, query) is None

@@ -54,6 +54,7 @@ class Standardize(nn.Module):
         scale = self.param("statistics_scale", nn.initializers.ones, (x.shape[-1],))
         # Without this the gradient would run through all features for nothing.
         mean, scale = jax.lax.stop_gradient((mean, scale))
+        mean, scale = (value.reshape((1,) * (x.ndim - 1) + (-1,)) for value in (mean, scale))
         return jnp.clip((x.astype(jnp.float32) - mean) / scale, -6, 6)
 
 
@@ -65,7 +66,7 @@ class Neighbours(nn.Module):
     @nn.compact
     def __call__(self, x: Array, mask: Array) -> Array:
         length = x.shape[-2]
-        around = jnp.pad(x * mask, ((0, 0), (0, 0), (2, 2), (0, 0)))
+        around = jnp.pad(jnp.where(mask, x, 0.0), ((0, 0), (0, 0), (2, 2), (0, 0)))
         window = jnp.concatenate([around[:, :, i : i + length] for i in range(5)], -1)
         return x + nn.gelu(nn.Dense(self.hidden, name="conv")(window))
 
@@ -78,8 +79,9 @@ class AcrossFields(nn.Module):
     @nn.compact
     def __call__(self, x: Array, mask: Array) -> Array:
         count = jnp.maximum(mask.any(axis=tuple(range(2, mask.ndim))).sum(1), 1).reshape(-1, *(1,) * (x.ndim - 1))
-        mean = jnp.broadcast_to((x * mask).sum(1, keepdims=True) / count, x.shape)
-        highest = jnp.broadcast_to(jnp.where(mask, x, -1e4).max(1, keepdims=True), x.shape) * mask
+        mean = jnp.where(mask, x, 0.0).sum(1, keepdims=True) / count.astype(jnp.float32)
+        mean = jnp.broadcast_to(mean, x.shape)
+        highest = jnp.where(mask, jnp.where(mask, x, -1e4).max(1, keepdims=True), 0.0)
         return x + nn.gelu(nn.Dense(self.hidden, name="mix")(jnp.concatenate([x, mean, highest], -1)))
 
 
@@ -88,9 +90,10 @@ def attention_and_claim(query: QueryFeatures) -> tuple[Array, Array]:
     own = jnp.concatenate([query.key_attention, query.token_logprob[..., None]], -1).astype(jnp.float32)
     real = (query.token_mask[:, None] & query.field_mask[:, :, None])[..., None]
     own = jnp.where(real, own, FAR)
-    probability = jnp.exp(own) * query.field_mask[:, :, None, None]
+    probability = jnp.where(query.field_mask[:, :, None, None], jnp.exp(own), 0.0)
     others = jnp.maximum(query.field_mask.sum(1) - 1, 1)[:, None, None, None]
-    rivals = jnp.log((probability.sum(1, keepdims=True) - probability) / others + 1e-9)
+    rivals = (probability.sum(1, keepdims=True) - probability) / others.astype(jnp.float32)
+    rivals = jnp.log(rivals + 1e-9)
     return own, own - rivals
 
 
@@ -134,11 +137,12 @@ class Trunk(nn.Module):
         weight = jax.nn.softmax(start, -1)
         owned = jnp.exp(owner[:, 1:])
         pooled = jnp.einsum("bft,bfth->bfh", weight, h)
-        highest = jnp.where(mask, h, -1e4).max(2) * query.field_mask[..., None]
+        exists = query.field_mask[..., None]
+        highest = jnp.where(exists, jnp.where(mask, h, -1e4).max(2), 0.0)
         scores = [start.max(-1) / 10, owned.max(-1), (weight * owned).sum(-1)]
         v = jnp.concatenate([pooled, highest, jnp.stack(scores, -1), key], -1)
         v = nn.gelu(nn.Dense(c.hidden, name="field")(v))
-        v = drop(AcrossFields(c.hidden, name="fields")(v * query.field_mask[..., None], query.field_mask[..., None]))
+        v = drop(AcrossFields(c.hidden, name="fields")(jnp.where(exists, v, 0.0), exists))
         return Encoding(
             tokens=h,
             fields=v,
@@ -185,8 +189,8 @@ class Trunk(nn.Module):
         first, last = nn.Dense(width, name="end_first")(h), nn.Dense(width, name="end_last")(h)
         pair = jnp.einsum("bfih,bfjh->bfij", first, last) / jnp.sqrt(width)
         own = nn.Dense(1, name="end")(h)[..., 0]
-        between = jnp.cumsum(nn.Dense(1, name="between")(h)[..., 0] * inside, -1)
-        length = jnp.arange(h.shape[2])[None] - jnp.arange(h.shape[2])[:, None]
+        between = jnp.cumsum(jnp.where(inside, nn.Dense(1, name="between")(h)[..., 0], 0.0), -1)
+        length = (jnp.arange(h.shape[2])[None] - jnp.arange(h.shape[2])[:, None])[None, None]
         table = self.param("length", nn.initializers.zeros, (MAX_SPAN,))
         score = (
             pair + own[:, :, None] + between[:, :, None] - between[..., None] + table[jnp.clip(length, 0, MAX_SPAN - 1)]
@@ -197,7 +201,7 @@ class Trunk(nn.Module):
     def _candidates(self, query: QueryFeatures, v: Array, train: bool) -> Array:
         c = self.config
         attention = Standardize(name="candidate_attention")(query.candidate_attention)
-        facts = query.candidate_facts.astype(jnp.float32) / jnp.array([5.0, 5.0, 1.0, 1.0])
+        facts = query.candidate_facts.astype(jnp.float32) / jnp.array([[[[5.0, 5.0, 1.0, 1.0]]]])
         seen = jnp.concatenate([attention, facts], -1)
         seen = nn.Dropout(c.feature_dropout, broadcast_dims=(1, 2), deterministic=not train)(seen)
         inner = nn.Dense(c.hidden // 2, name="candidate_seen")(seen)

@@ -1,0 +1,156 @@
+"""One span a field, against all combinations."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxdiff.agent.assignment import (
+    BEAM,
+    ENDS,
+    NOT_A_VALUE_COST,
+    OVERLAP_COST,
+    STARTS,
+    Span,
+    assign,
+    best_spans,
+    understood,
+    valid_value,
+)
+from jaxdiff.schema.fields import fields_of
+
+
+def field_of(**schema):
+    return fields_of({"type": "object", "properties": {"it": schema}})[0]
+
+
+def span(first, last, score, understood=True):
+    return Span(first, last, 2 * first, 2 * last + 1, score, understood)
+
+
+@st.composite
+def spans(draw):
+    first = draw(st.integers(0, 5))
+    last = draw(st.integers(first, 6))
+    return span(first, last, -draw(st.integers(0, 80)) / 8, draw(st.booleans()))
+
+
+def plain_total(chosen):
+    """Score of a choice; a field pays once if any field of a higher best score holds one of its words."""
+    total, taken = 0.0, set()
+    for one in chosen:
+        words = set(range(one.first, one.last + 1))
+        total += one.score - OVERLAP_COST * bool(words & taken) - NOT_A_VALUE_COST * (not one.understood)
+        taken |= words
+    return total
+
+
+@settings(max_examples=200)
+@given(st.lists(st.lists(spans(), max_size=3), max_size=4))
+def test_the_best_of_all_combinations(possible):
+    """Up to 3 fields of 3 spans lie within the beam, so the search is exact."""
+    assert BEAM >= 3**3
+    chosen = assign(possible)
+    assert len(chosen) == len(possible)
+    assert [one is None for one in chosen] == [not options for options in possible]
+    assert all(one is None or one in options for one, options in zip(chosen, possible, strict=True))
+    # Sure fields choose their words first.
+    order = sorted(range(len(possible)), key=lambda i: -max((one.score for one in possible[i]), default=-np.inf))
+    order = [i for i in order if possible[i]]
+    best = max((plain_total(choice) for choice in itertools.product(*(possible[i] for i in order))), default=0.0)
+    assert plain_total([chosen[i] for i in order]) == pytest.approx(best)
+
+
+def test_overlap_costs_what_the_constant_says():
+    sure = [span(0, 1, -0.1)]
+    near, far = span(1, 1, -1.0), span(3, 3, -1.0 - OVERLAP_COST + 0.1)
+    assert assign([sure, [near, far]]) == [sure[0], far]
+    far = span(3, 3, -1.0 - OVERLAP_COST - 0.1)
+    assert assign([sure, [near, far]]) == [sure[0], near]
+    assert assign([[near, far], sure]) == [near, sure[0]]
+
+
+def test_words_without_a_value_cost_what_the_constant_says():
+    said, unsaid = span(3, 3, -0.5 - NOT_A_VALUE_COST + 0.1), span(1, 1, -0.5, understood=False)
+    assert assign([[unsaid, said]]) == [said]
+    said = span(3, 3, -0.5 - NOT_A_VALUE_COST - 0.1)
+    assert assign([[unsaid, said]]) == [unsaid]
+
+
+def test_a_less_likely_span_is_taken_so_that_all_fit():
+    one, other = span(0, 2, -0.1), span(4, 4, -1.0)
+    assert assign([[one, other], [span(1, 1, -0.2)]]) == [other, span(1, 1, -0.2)]
+
+
+@given(st.integers(0, 10), st.integers(0, 10), st.integers(0, 10), st.integers(0, 10))
+def test_spans_overlap_where_they_share_a_token(a, b, c, d):
+    one, other = span(min(a, b), max(a, b), 0), span(min(c, d), max(c, d), 0)
+    assert one.overlaps(other) == other.overlaps(one) == bool({*range(min(a, b), max(a, b) + 1)} & {
+        *range(min(c, d), max(c, d) + 1)
+    })  # fmt: skip
+
+
+def distributions(rng, words, size):
+    start = np.log(rng.dirichlet(np.ones(words)))
+    end = np.full((words, words), -1e9)
+    for i in range(words):
+        end[i, i:] = np.log(rng.dirichlet(np.ones(words - i)))
+    padded = np.full((size, size), -1e9)
+    padded[:words, :words] = end
+    return np.concatenate([start, np.full(size - words, -1e9)]), padded
+
+
+@given(st.integers(0, 200))
+def test_spans_are_the_ends_of_the_best_starts(seed):
+    query, offsets = "set  12 doors ", [(0, 3), (3, 4), (4, 7), (7, 13), (13, 14)]
+    start, end = distributions(np.random.default_rng(seed), 5, 8)
+    field = field_of(type="integer", minimum=1)
+    found = best_spans(start, end, field, query, offsets)
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    want = set()
+    for first in sorted(range(5), key=lambda i: -start[i])[:STARTS]:
+        for last in sorted(range(5), key=lambda i: -end[first, i])[:ENDS]:
+            if last >= first:
+                want.add((first, last))
+    assert {(one.first, one.last) for one in found} == want
+    for one in found:
+        assert one.score == pytest.approx(start[one.first] + end[one.first, one.last])
+        words = query[one.start : one.end]
+        assert words == query[offsets[one.first][0] : offsets[one.last][1]].strip()
+        assert one.understood == ("12" in words)
+
+
+def test_spans_are_counted_in_code_points():
+    query = "für 🍷👍🏽 e\u0301 日本"
+    offsets = [(0, 3), (3, 5), (3, 5), (5, 7), (7, 9), (9, 10), (10, 13)]
+    start, end = np.full(7, -9.0), np.full((7, 7), -9.0)
+    start[1], end[1, 3] = -0.1, -0.1
+    best = best_spans(start, end, field_of(type="string"), query, offsets)[0]
+    assert (best.first, best.last) == (1, 3) and query[best.start : best.end] == "🍷👍🏽"
+    start[6], end[6, 6] = -0.01, -0.01
+    best = best_spans(start, end, field_of(type="string"), query, offsets)[0]
+    assert query[best.start : best.end] == "日本"
+
+
+def test_no_words_no_spans():
+    assert best_spans(np.zeros(4), np.zeros((4, 4)), field_of(type="string"), "", []) == []
+    assert assign([]) == [] and assign([[], []]) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "schema", "value"),
+    [
+        ("four", {"type": "integer"}, 4),
+        ("four", {"type": "integer", "minimum": 5}, None),
+        ("doors", {"type": "integer"}, None),
+        ("0", {"type": "integer"}, 0),
+        ("abc", {"type": "string", "maxLength": 2}, None),
+        ("a and b", {"type": "array", "items": {"type": "string"}}, ["a", "b"]),
+        ("a and b", {"type": "array", "items": {"type": "string"}, "maxItems": 1}, None),
+    ],
+)
+def test_a_value_that_the_schema_allows(text, schema, value):
+    assert valid_value(text, field_of(**schema)) == value
+    assert understood(text, field_of(**schema)) == (value is not None)

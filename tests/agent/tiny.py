@@ -1,0 +1,30 @@
+"""A random reader for the tiny base, and buckets so few that each program is compiled once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxdiff.agent import fill_diffusion, prefix, reading
+from jaxdiff.agent.fill_diffusion import ReaderHead
+from jaxdiff.agent.reading import reader_config
+from jaxdiff.base.frozen import FrozenBase
+from tests.diffusion.reader_rows import random_params
+
+
+def reader_head(base: FrozenBase, seed: int = 0) -> ReaderHead:
+    config = reader_config(base.config, hidden=16, canvas_heads=2, canvas_layers=1)
+    return ReaderHead(base, config, jax.tree.map(jnp.asarray, random_params(config, seed)))
+
+
+@contextmanager
+def few_buckets() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prefix, "TOKENS", (640,))
+        patch.setattr(reading, "TOKENS", (192,))
+        patch.setattr(reading, "FIELDS", (8,))
+        patch.setattr(reading, "CANDIDATES", (8,))
+        patch.setattr(fill_diffusion, "TOKENS", (256,))
+        yield

@@ -1,0 +1,200 @@
+"""The reader's loss against plain Python loops over what the head answers; what it trains and what it leaves alone."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdiff.diffusion.batch import Batch
+from jaxdiff.diffusion.corruption import corrupt_batch
+from jaxdiff.diffusion.denoise import DenoiseConfig, denoise
+from jaxdiff.diffusion.features import Features
+from jaxdiff.diffusion.reader import head as reader
+from jaxdiff.diffusion.reader.loss import KNOWN_VOCABULARY, OWNER_WEIGHT, SAMPLED_VOCABULARY, loss
+from jaxdiff.diffusion.schedules import LogLinear
+from jaxdiff.errors import ConfigError
+from tests.diffusion.reader_rows import (
+    CONFIG,
+    RESERVED,
+    padded_query,
+    random_canvas,
+    random_embedding,
+    random_labels,
+    random_params,
+    random_query,
+)
+
+ROWS = 4
+SCHEDULE = LogLinear()
+KEY = jax.random.key(5)
+value_of = jax.jit(loss, static_argnums=(1, 2))
+
+
+def without_dropout(config):
+    return dataclasses.replace(config, dropout=0.0, feature_dropout=0.0)
+
+
+def random_batch(config, seed=0):
+    rng = np.random.default_rng(seed)
+    query = random_query(rng, ROWS, config)
+    canvas = random_canvas(rng, query)
+    labels = random_labels(rng, query, canvas, config)
+    return Batch(Features(canvas=canvas, query=query, embedding=random_embedding(config)), labels)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return random_batch(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def parts(batch):
+    total, parts = value_of(random_params(), without_dropout(CONFIG), SCHEDULE, KEY, batch)
+    parts = {name: float(value) for name, value in parts.items()}
+    assert float(total) == pytest.approx(sum(parts.values()), rel=1e-5)
+    return parts
+
+
+def test_parts_equal_plain_loops(batch, parts):
+    config = without_dropout(CONFIG)
+    query, labels = batch.features.query, batch.labels
+    said = jax.tree.map(
+        lambda x: np.asarray(x, np.float64), jax.jit(reader.encode, static_argnums=1)(random_params(), config, query)
+    )
+    total = dict.fromkeys(("start", "end", "candidate", "presence", "copied", "owner"), 0.0)
+    fields = 0
+    for row in range(ROWS):
+        for i in np.flatnonzero(query.field_mask[row]):
+            fields += 1
+            odds = said.presence[row, i] if labels.presence[row, i] else -said.presence[row, i]
+            total["presence"] += np.log1p(np.exp(-odds))
+            start, end = labels.start[row, i], labels.end[row, i]
+            if start >= 0:
+                total["start"] -= said.span_start[row, i, start]
+                total["end"] -= said.span_end[row, i, start, end]
+            if labels.candidate[row, i] >= 0:
+                total["candidate"] -= said.candidates[row, i, labels.candidate[row, i]]
+            if labels.copied[row, i] >= 0:
+                odds = said.copied[row, i] if labels.copied[row, i] else -said.copied[row, i]
+                total["copied"] += np.log1p(np.exp(-odds))
+        for token in np.flatnonzero(query.token_mask[row]):
+            owners = [i for i in range(3) if 0 <= labels.start[row, i] <= token <= labels.end[row, i]]
+            owner = owners[0] + 1 if owners else 0
+            total["owner"] -= OWNER_WEIGHT * said.owner[row, owner, token]
+    assert (labels.start >= 0).sum() >= 2 and (labels.candidate >= 0).sum() >= 2
+    for name, value in total.items():
+        assert parts[name] == pytest.approx(value / fields, rel=1e-4, abs=1e-6), name
+
+
+@pytest.mark.parametrize("config", [CONFIG, RESERVED], ids=["extra rows", "reserved ids"])
+def test_canvas_part_equals_the_exact_one_where_the_sample_is_the_whole_vocabulary(config):
+    """Every token is drawn: then the sampled loss is the mean of -log p over the masked positions."""
+    assert config.canvas_vocab_size + 2 <= KNOWN_VOCABULARY < SAMPLED_VOCABULARY
+    config, params, batch = without_dropout(config), random_params(config), random_batch(config, seed=2)
+    features, labels = batch.features, batch.labels
+    _, parts = value_of(params, config, SCHEDULE, KEY, batch)
+    _, noise, _ = jax.random.split(KEY, 3)
+    corrupted, t = corrupt_batch(SCHEDULE, noise, labels.tokens, features.canvas.value_mask, config.mask_id)
+    whole = jax.jit(reader.predict, static_argnums=1)(params, config, features, corrupted, t).logits
+    losses = [
+        -float(whole[row, n, labels.tokens[row, n]])
+        for row, n in np.argwhere(np.asarray(corrupted) == config.mask_id)
+        if features.canvas.value_mask[row, n]
+    ]
+    assert len(losses) > 10
+    assert float(parts["canvas"]) == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_padding_does_not_matter(batch, parts):
+    query = padded_query(batch.features.query, np.random.default_rng(9), {"F": 1, "T": 3, "C": 2})
+    labels = batch.labels
+    more = ((0, 0), (0, 1))
+    padded = labels.replace(
+        presence=np.pad(labels.presence, more),
+        **{n: np.pad(getattr(labels, n), more, constant_values=-1) for n in ("start", "end", "candidate", "copied")},
+    )
+    batch = batch.replace(features=batch.features.replace(query=query), labels=padded)
+    _, got = value_of(random_params(), without_dropout(CONFIG), SCHEDULE, KEY, batch)
+    for name, value in parts.items():
+        assert float(got[name]) == pytest.approx(value, rel=1e-4, abs=1e-5), name
+
+
+def test_statistics_and_features_get_no_gradient(batch):
+    def scalar(params, features):
+        return loss(params, CONFIG, SCHEDULE, KEY, batch.replace(features=features))[0]
+
+    gradient = jax.jit(jax.grad(scalar, argnums=(0, 1), allow_int=True))
+    of_params, of_features = jax.device_get(gradient(random_params(), batch.features))
+    frozen, trained = {}, {}
+    for path, value in jax.tree_util.tree_leaves_with_path(of_params):
+        name = jax.tree_util.keystr(path)
+        assert np.isfinite(value).all(), name
+        (frozen if "statistics" in name else trained)[name] = np.abs(value).max()
+    assert len(frozen) == 10 and set(frozen.values()) == {0.0}
+    # A constant added to all scores of a softmax, or to all keys of an attention, changes nothing.
+    idle = {name for name, size in trained.items() if size < 1e-6}
+    assert all(name.endswith("['bias']") for name in idle) and len(idle) < len(trained) / 5
+    numbers = [x for x in jax.tree.leaves(of_features) if x.dtype == np.float32]
+    assert len(numbers) == 10 and not any(x.any() for x in numbers)
+
+
+def test_dropout_follows_the_key(batch):
+    def total(key):
+        return float(value_of(random_params(), CONFIG, SCHEDULE, key, batch)[0])
+
+    assert total(KEY) == total(KEY)
+    assert total(KEY) != total(jax.random.key(6))
+
+
+@pytest.mark.parametrize("missing", ["query", "embedding"])
+def test_features_that_are_missing_are_named(batch, missing):
+    features = batch.features.replace(**{missing: None})
+    with pytest.raises(ConfigError, match=missing):
+        loss(random_params(), CONFIG, SCHEDULE, KEY, batch.replace(features=features))
+
+
+def test_a_few_rows_are_learnt_by_heart(batch):
+    """Spans, presence, candidates and the composed canvas of four random rows."""
+    config, optimizer = without_dropout(CONFIG), optax.adam(1e-2)
+    features, labels = batch.features, batch.labels
+
+    @jax.jit
+    def train(params, keys):
+        def step(carry, key):
+            params, state = carry
+            gradient = jax.grad(lambda p: loss(p, config, SCHEDULE, key, batch)[0])(params)
+            updates, state = optimizer.update(gradient, state)
+            return (optax.apply_updates(params, updates), state), None
+
+        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), keys)
+        return params
+
+    # optax raises a float to an integer step count.
+    with jax.numpy_dtype_promotion("standard"):
+        params = train(reader.init(jax.random.key(0), config), jax.random.split(jax.random.key(1), 400))
+    encoding = jax.jit(reader.encode, static_argnums=1)(params, config, features.query)
+    spans = labels.start >= 0
+    starts = np.asarray(encoding.span_start).argmax(-1)
+    ends = np.take_along_axis(np.asarray(encoding.span_end), starts[..., None, None], axis=2)[:, :, 0].argmax(-1)
+    np.testing.assert_array_equal(starts[spans], labels.start[spans])
+    np.testing.assert_array_equal(ends[spans], labels.end[spans])
+    listed = labels.candidate >= 0
+    np.testing.assert_array_equal(np.asarray(encoding.candidates).argmax(-1)[listed], labels.candidate[listed])
+    real = features.query.field_mask
+    np.testing.assert_array_equal((np.asarray(encoding.presence) > 0)[real], labels.presence[real])
+    known = labels.copied >= 0
+    np.testing.assert_array_equal((np.asarray(encoding.copied) > 0)[known], labels.copied[known] == 1)
+
+    @jax.jit
+    def compose(params, encoding, tokens):
+        def predict(tokens, t):
+            return reader.logits(params, config, encoding, features.canvas, tokens, t, jnp.asarray(features.embedding))
+
+        mask = features.canvas.value_mask
+        return denoise(predict, tokens, mask, KEY, mask_id=config.mask_id, config=DenoiseConfig(steps=4)).tokens
+
+    start = np.where(features.canvas.value_mask, config.mask_id, labels.tokens)
+    np.testing.assert_array_equal(compose(params, encoding, start), labels.tokens)
