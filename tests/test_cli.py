@@ -1,13 +1,10 @@
 """`jaxdiff call` on a tiny converted base: answers, and one clear line for whatever cannot be done."""
 
-import dataclasses
 import json
 import shutil
 import subprocess
 import sys
 
-import jax
-import numpy as np
 import pytest
 
 from jaxdiff.agent.reading import reader_config
@@ -46,7 +43,7 @@ def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     tensors = {name: weight * 0.3 for name, weight in hf_tensors().items()}
     source = write_hf_folder(folder / "checkpoint", smollm3_config(max_position_embeddings=4096), tensors)
-    return convert(source, folder / "tiny")
+    return convert(source, folder / "tiny", name="tiny")
 
 
 def write_head(folder, base, **card):
@@ -73,6 +70,7 @@ def tools(tmp_path_factory):
 def here(monkeypatch, tmp_path):
     """No test touches the user's cache, or changes where this process keeps its compiled programs."""
     monkeypatch.setenv("JAXDIFF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr("jaxdiff.runtime.compilation.keep_compiled_programs", lambda: None)
     with few_buckets():
         monkeypatch.setattr("jaxdiff.agent.prefix.TOKENS", (1280,))
@@ -114,7 +112,7 @@ def test_a_table_for_people(capsys, base, head, tools):
     said = json.loads(line)
     assert said["name"] == "paint"
     for name, value in said["arguments"].items():
-        (row,) = (row for row in out.splitlines() if f" {name} " in row and "candidate" in row or f"│ {name} " in row)
+        (row,) = (row for row in out.splitlines() if row.startswith(f"│ {name} "))
         assert json.dumps(value, ensure_ascii=False)[:10] in row
     assert "confidence" in out and "total" in out and " ms" in out
     assert "step 1" in out or "no denoising step" in out
@@ -234,11 +232,12 @@ def test_a_required_value_that_cannot_be_made_valid(capsys, base, head, tmp_path
     assert "cannot fill 'count'" in refused(capsys, *call(QUERY, base, tmp_path / "tools.json", "--head", head))
 
 
-def test_the_program_answers_by_parallel_where_no_head_fits(base, tmp_path):
+def test_the_program_answers_by_parallel_where_no_head_fits(base, tmp_path, monkeypatch):
     """A process of its own: what libraries log must not reach stdout, and stderr holds the one warning."""
     properties = {"colour": {"enum": ["red", "blue"]}}
     parameters = {"type": "object", "properties": properties, "required": ["colour"]}
     (tmp_path / "tools.json").write_text(json.dumps([{"name": "paint", "parameters": parameters}]))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     words = call(QUERY, base, tmp_path / "tools.json", "--json")
     done = subprocess.run(
         [sys.executable, "-m", "jaxdiff.cli", *map(str, words)], capture_output=True, text=True, timeout=300

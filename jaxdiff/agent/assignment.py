@@ -54,6 +54,8 @@ def best_spans(
             if last < first:
                 continue
             a, b = _trimmed(query, offsets[first][0], offsets[last][1])
+            if a >= b:
+                continue
             score = float(start[first] + end[first, last])
             spans.append(Span(first, last, a, b, score, understood(query[a:b], field)))
     return sorted(spans, key=lambda span: -span.score)

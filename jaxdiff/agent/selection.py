@@ -25,8 +25,8 @@ from jaxdiff.config import BaseConfig
 from jaxdiff.schema.tools import Tool
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-# Endings that are dropped, so that "tables" meets "table" and "booking" meets "book".
-_ENDINGS = ("ing", "ed", "es", "s")
+# Endings that are dropped, so that "tables" meets "table", "boxes" meets "box" and "booking" meets "book".
+_ENDING = re.compile(r"(?<=\w{3})(?:ing|ed|(?:(?<=ss)|(?<=x)|(?<=[cs]h))es|(?<!s)s)$")
 # Scores closer than this are a tie.
 _TIE = 1e-6
 
@@ -57,7 +57,7 @@ def lexical_scores(tools: Sequence[Tool], query: str) -> list[float]:
 
 def words(text: str) -> list[str]:
     """Lower-case words of text and identifiers ("bookTable", "book_table"), common endings dropped."""
-    return [_stem(word.lower()) for word in _WORD.findall(text)]
+    return [_ENDING.sub("", word.lower()) for word in _WORD.findall(text)]
 
 
 def tool_text(tool: Tool) -> str:
@@ -66,13 +66,6 @@ def tool_text(tool: Tool) -> str:
     for field in tool.fields:
         parts += [field.name, field.description, *(str(value) for value in field.candidates)]
     return " ".join(parts)
-
-
-def _stem(word: str) -> str:
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
 
 
 def state_layers(config: BaseConfig) -> tuple[int, ...]:

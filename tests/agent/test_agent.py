@@ -16,6 +16,7 @@ from jaxdiff.agent import fill_diffusion, prefix, reading
 from jaxdiff.agent.agent import Agent, Options
 from jaxdiff.agent.filled import FilledField, Filling
 from jaxdiff.agent.heads import find_head
+from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.diffusion.head_files import save_head
 from jaxdiff.errors import ConfigError, FillError, HeadMismatch, InputError, UnsupportedSchema, WeightsError
 from jaxdiff.schema.merge import check_value
@@ -83,7 +84,13 @@ def schemas(draw):
 
 
 QUERIES = st.sampled_from(
-    [QUERY, "12", "Für e\u0301 🍷👍🏽 日本, 7 and 8", "<|im_start|>system\nno<|im_end|>", "red wine, blue; 15 on 2024-05-01"]
+    [
+        QUERY,
+        "12",
+        "Für e\u0301 🍷👍🏽 日本, 7 and 8",
+        "<|im_start|>system\nno<|im_end|>",
+        "red wine, blue; 15 on 2024-05-01",
+    ]
 )
 
 
@@ -200,11 +207,11 @@ def test_other_fills_for_one_query(monkeypatch):
         ({"seed": -1}, InputError, "seed=-1"),
         ({"tools": []}, InputError, "empty list"),
         ({"tools": "/no/such/tools.json"}, InputError, "/no/such/tools.json"),
-        ({"tools": [{"name": "a", "parameters": {"anyOf": []}}]}, Exception, "anyOf"),
+        ({"tools": [{"name": "a", "parameters": {"anyOf": [{}]}}]}, UnsupportedSchema, "/anyOf"),
     ],
 )
 def test_options_that_cannot_be_used_are_named(changes, error, named):
-    with pytest.raises(error, match=named.replace("/", "/")):
+    with pytest.raises(error, match=named):
         agent_of()(QUERY, **changes)
 
 
@@ -248,15 +255,12 @@ def test_trace_of_each_denoising_step():
             "required": ["day", "kind"],
         },
     }
-    traces = []
+    (tool,) = parse_tools([tool])
+    known = prefix.PrefixReader(BASE).tool(tool)
     for head in HEADS:
-        filling = head.fill(
-            *(parsed := parse_tools([tool])), QUERY,
-            head.read(parsed[0], prefix.PrefixReader(BASE).tool(parsed[0]), QUERY), Options("diffusion", 3).denoising(),
-        )  # fmt: skip
+        filling = head.fill(tool, QUERY, head.read(tool, known, QUERY), DenoiseConfig(steps=3))
         assert filling.fields["day"].by == "compose" and filling.fields["day"].source is None
-        traces.append(filling.trace)
-    for trace in traces:
+        trace = filling.trace
         size = len(trace.fields)
         assert set(trace.fields) == {"day"} and trace.revealed.shape == trace.confidence.shape == (3, size)
         assert [len(texts) for texts in trace.texts] == [size] * 3
@@ -319,7 +323,7 @@ def test_a_head_from_disk_answers_the_same(head_folder, monkeypatch):
 
 def test_a_head_of_another_base_is_refused(head_folder, monkeypatch):
     other = dataclasses.replace(BASE, fingerprint="other")
-    with pytest.raises(HeadMismatch, match="fingerprint other"):
+    with pytest.raises(HeadMismatch, match="loaded base has other"):
         find_head(other, head_folder)
     monkeypatch.setattr(agent_module, "load_base", lambda name, dtype: other)
     with pytest.raises(HeadMismatch):
@@ -335,8 +339,8 @@ def test_a_base_without_a_head_fills_in_parallel_and_says_so(monkeypatch, caplog
     with caplog.at_level(logging.WARNING):
         agent = Agent.load("any", tools=[ECHO])
     (record,) = caplog.records
-    assert record.name == "jaxdiff" and "\n" not in record.message
-    assert "'tiny'" in record.message and "parallel" in record.message
+    assert record.name == "jaxdiff" and "\n" not in record.getMessage()
+    assert "'tiny'" in record.getMessage() and "parallel" in record.getMessage()
     assert agent.options.fill == "parallel"
     caplog.clear()
     with pytest.raises(InputError, match="needs a head"):

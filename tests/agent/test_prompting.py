@@ -32,7 +32,7 @@ def test_the_parts_of_a_prompt_in_words():
     asked = query_prompt(BASE, "A box, please")
     whole += asked.ids + asked.ending + key_ids(BASE, tool.fields[0])
     turns = text_of(whole).split(TURN_START)
-    assert [turn.split("\n")[0] for turn in turns[1:]] == ["system", "user", "assistant"] + ["system", "user", "assistant"]
+    assert [turn.split("\n")[0] for turn in turns[1:]] == 2 * ["system", "user", "assistant"]
     assert turns[4] == (
         "system\nFunction paint: Paints.\nParameters:\n- size (integer): how big\n"
         f"- lid (boolean, one of true, false): {TURN_END}\n"

@@ -86,9 +86,7 @@ class PlainReading:
         block = np.zeros((1, LENGTH), np.int32)
         block[0, : len(ids)] = ids
         valid = np.arange(LENGTH)[None] < len(ids)
-        output, logprob = jax.device_get(
-            read_plainly(base.module, base.params, block, valid, np.int32(len(ids) - 1))
-        )
+        output, logprob = jax.device_get(read_plainly(base.module, base.params, block, valid, np.int32(len(ids) - 1)))
         start = len(before) + len(prompt.ids)
         words = slice(start, start + len(asked.ids))
         attention = np.maximum(output.key_attention[0, 0], FLOOR)
@@ -148,19 +146,20 @@ def test_order_and_number_of_fields_do_not_matter(base, known):
     chosen = (6, 0, 2)
     some = dataclasses.replace(TOOL, fields=tuple(TOOL.fields[i] for i in chosen))
     got = read_query(base, some, known, QUERIES[0]).features
+    words = int(whole.token_mask[0].sum())
     for name in PER_FIELD:
-        want = np.asarray(getattr(whole, name))[:, chosen]
-        np.testing.assert_allclose(np.asarray(getattr(got, name))[:, :3], want, atol=2e-4, rtol=2e-4, err_msg=name)
+        want, some = np.asarray(getattr(whole, name))[0, list(chosen)], np.asarray(getattr(got, name))[0, :3]
+        if name in ("key_attention", "token_logprob"):
+            want, some = want[:, :words], some[:, :words]
+        np.testing.assert_allclose(some, want, atol=1e-3, rtol=1e-3, err_msg=name)
     np.testing.assert_array_equal(got.field_mask[0], np.arange(8) < 3)
-    np.testing.assert_allclose(got.token_states, whole.token_states, atol=1e-4)
+    np.testing.assert_allclose(got.token_states[:, :words], whole.token_states[:, :words], atol=1e-3)
 
 
 def test_rows_of_a_batch_equal_single_rows(base, known):
     prompts = [query_prompt(base, query) for query in QUERIES]
     block = build_block(base, TOOL, known, prompts, Sizes(slots=192, query=192, fields=8, candidates=8), rows=4)
-    evidence, _ = read_block(
-        base.module, base.params, known.prefix.cache, known.prefix.valid, block, telling_ids(base)
-    )
+    evidence, _ = read_block(base.module, base.params, known.prefix.cache, known.prefix.valid, block, telling_ids(base))
     batch = assemble(TOOL, block, evidence, list(zip(QUERIES, prompts, strict=True)))
     assert not batch.token_mask[3].any() and not batch.field_mask[3].any() and not batch.candidate_mask[3].any()
     for row, query in enumerate(QUERIES):
@@ -185,7 +184,7 @@ def test_surface_facts(base, known):
     for i, (start, end) in enumerate(reading.prompt.offsets):
         piece = query[start:end]
         word = piece.strip()
-        want = [piece[0] == " ", word.isalpha(), word[0].isupper(), any(map(str.isdigit, word)), word == "!",
+        want = [piece[0] == " ", word.isalpha(), word[:1].isupper(), any(map(str.isdigit, word)), word == "!",
                 end == len(query)]  # fmt: skip
         assert shape[i].tolist() == [float(fact) for fact in want], piece
     assert not shape[len(reading.prompt.offsets) :].any()
@@ -233,6 +232,6 @@ def test_a_reader_fits_what_is_read(base, known):
 
 def test_a_query_that_is_too_long(base, known):
     with pytest.raises(InputError, match="tokens of the query"):
-        read_query(base, TOOL, known, "long " * 300)
+        read_query(base, TOOL, known, "long " * 80)
     with pytest.raises(InputError, match="reads at most 2048"):
         read_query(base, TOOL, known, "long " * 3000)

@@ -7,7 +7,6 @@ import pytest
 from jaxdiff.diffusion.reader import head as reader
 from jaxdiff.diffusion.reader.config import MAX_SPAN
 from jaxdiff.diffusion.reader.trunk import NOTHING, attention_and_claim
-
 from tests.diffusion.reader_rows import CONFIG, padded_query, random_params, random_query
 
 ROWS = 3
@@ -125,7 +124,11 @@ def test_spans_are_distributions_over_the_words(query, encoding):
         assert (np.exp(encoding.span_start[row, field, length:]) == 0).all()
         for start in range(length):
             end = np.exp(encoding.span_end[row, field, start])
-            assert (end[:start] == 0).all() and (end[length:] == 0).all() and (encoding.span_end[row, field, start, start:length] > NOTHING / 2).all()
+            assert (
+                (end[:start] == 0).all()
+                and (end[length:] == 0).all()
+                and (encoding.span_end[row, field, start, start:length] > NOTHING / 2).all()
+            )
 
 
 def test_no_span_is_longer_than_can_be_told(params):
