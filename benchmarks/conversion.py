@@ -57,18 +57,18 @@ def convert_once(source: Path, out: Path) -> tuple[float, int, int]:
     """
     started = time.perf_counter()
     command = [sys.executable, "-m", "jaxdiff.cli", "convert", str(source), str(out)]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     anonymous = 0
-    while True:
-        ended, status, usage = os.wait4(child.pid, os.WNOHANG)
-        if ended:
-            break
-        anonymous = max(anonymous, anonymous_bytes(child.pid))
-        time.sleep(SAMPLE_SECONDS)
-    seconds = time.perf_counter() - started
-    # The status was taken above, so `child` itself must not wait for it.
-    child.returncode = os.waitstatus_to_exitcode(status)
-    messages = child.stderr.read() if child.stderr else ""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
+        while True:
+            ended, status, usage = os.wait4(child.pid, os.WNOHANG)
+            if ended:
+                break
+            anonymous = max(anonymous, anonymous_bytes(child.pid))
+            time.sleep(SAMPLE_SECONDS)
+        seconds = time.perf_counter() - started
+        # The status was taken above, so `child` itself must not wait for it.
+        child.returncode = os.waitstatus_to_exitcode(status)
+        messages = child.stderr.read() if child.stderr else ""
     if child.returncode:
         raise JaxdiffError(f"the conversion failed with status {child.returncode}: {messages.strip()[-300:]}")
     return seconds, usage.ru_maxrss * 1024, anonymous

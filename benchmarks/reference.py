@@ -28,16 +28,22 @@ class Reference:
         try:
             import torch
             import transformers
+            from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
         except ImportError as error:
             raise JaxdiffError(f"this needs PyTorch and transformers; `make bench` installs them ({error})") from error
         if threads is not None:
             torch.set_num_threads(threads)
-        transformers.utils.logging.disable_progress_bar()
         weights = fetch_default_weights(cache_dir())
         self._torch = torch
-        self._model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            weights.parent, gguf_file=weights.name, dtype=getattr(torch, dtype)
-        ).eval()
+        # `from_pretrained` would need accelerate for a GGUF file; what reads the tensors does not.
+        config = transformers.AutoConfig.from_pretrained(weights.parent, gguf_file=weights.name)
+        self._model: Any = transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+        tensors = load_gguf_checkpoint(str(weights), return_tensors=True, model_to_load=self._model)["tensors"]
+        missing, unexpected = self._model.load_state_dict(tensors, strict=False)
+        if unexpected or set(missing) - {"lm_head.weight"}:
+            raise JaxdiffError(f"transformers reads {weights.name} with {missing=} {unexpected=}")
+        self._model.tie_weights()
+        self._model.eval()
         # Both sides write as many tokens as they are asked for.
         self._model.generation_config.eos_token_id = None
         self._model.generation_config.pad_token_id = 0
