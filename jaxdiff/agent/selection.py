@@ -88,6 +88,7 @@ def _mean_state(module: SmolLM, params: Any, ids: Array, valid: Array) -> Array:
     positions = jnp.arange(ids.shape[1], dtype=jnp.int32)[None]
     taps = state_layers(module.config)
     output: Any = module.apply({"params": params}, ids, positions, masks.causal(valid), taps=taps)
-    mean = (output.taps[0] * valid[0][:, None, None]).sum(0) / valid.sum()
+    states = jnp.where(valid[0][:, None, None], output.taps[0].astype(jnp.float32), 0.0)
+    mean = states.sum(0) / valid.sum().astype(jnp.float32)
     mean = mean / jnp.linalg.norm(mean, axis=-1, keepdims=True)
     return mean.reshape(-1) / jnp.linalg.norm(mean)

@@ -35,7 +35,7 @@ QUERIES = (
     "Zwölf Türen, 日本 🍷 e\u0301 blue",
 )
 TOOL = tool_of()
-LENGTH = 1024
+LENGTH = 512
 PER_FIELD = (
     "key_attention",
     "token_logprob",
