@@ -24,7 +24,7 @@ class RowLabels:
     """One row's `Labels`, unpadded (F fields).
 
     start, end, candidate, copied: [F] int32. presence: [F] bool. slots: for each value that may be composed, its field
-    and the token ids of its whole slot, without <NULL>; slot_sizes: the slot's size for each.
+    and the token ids of its whole slot, without <NULL>;
     """
 
     start: np.ndarray
