@@ -57,12 +57,13 @@ def random_query(rng, rows: int, config: ReaderConfig = CONFIG, sizes: dict[str,
         return np.arange(size) < rng.integers(least, size + 1, (*shape, 1))
 
     field_mask = prefix((rows,), fields, 1)
+    listed = rng.random((rows, fields, 1)) < 0.5
     return QueryFeatures(
         token_ids=rng.integers(0, config.vocab_size, (rows, tokens)).astype(np.int32),
-        token_mask=prefix((rows,), tokens, 2),
+        token_mask=prefix((rows,), tokens, 4),
         field_kind=rng.integers(0, config.kinds, (rows, fields)).astype(np.int32),
         field_mask=field_mask,
-        candidate_mask=prefix((rows, fields), candidates, 0) & field_mask[..., None],
+        candidate_mask=prefix((rows, fields), candidates, 1) & listed & field_mask[..., None],
         **{name: values(*axes) for name, axes in AXES.items()},
     )
 
@@ -96,7 +97,7 @@ def random_labels(rng, query: QueryFeatures, canvas: Canvas, config: ReaderConfi
     """Labels that a row could have: no two spans over the same words, no mask among the tokens."""
     rows, fields = query.field_mask.shape
     start, end, candidate, copied = (np.full((rows, fields), -1, np.int32) for _ in range(4))
-    presence = rng.random((rows, fields)) < 0.6
+    presence = rng.random((rows, fields)) < 0.75
     presence &= query.field_mask
     for row in range(rows):
         length = int(query.token_mask[row].sum())
