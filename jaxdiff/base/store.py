@@ -98,6 +98,11 @@ def _restore(path: Path, config: BaseConfig, dtype: Any) -> dict[str, Any]:
                 f"stored {stored.get(leaf)}, expected {expected.get(leaf)}"
             )
         restored: dict[str, Any] = checkpointer.restore(path.resolve(), shapes)
+    # Pages that were never written, as after a crash, read as zeros.
+    leaves = jax.tree_util.tree_leaves_with_path(restored)
+    empty = [jax.tree_util.keystr(name, simple=True, separator="/") for name, leaf in leaves if not leaf.any()]
+    if empty:
+        raise WeightsError(f"{path}: nothing but zeros in {', '.join(empty)}; convert the checkpoint again")
     return restored
 
 
