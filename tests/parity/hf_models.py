@@ -59,7 +59,10 @@ def llama(**changes: Any) -> LlamaConfig:
 
 
 def random_model(config: SmolLM3Config | LlamaConfig, seed: int) -> PreTrainedModel:
-    """float32, with weights large enough that attention is far from uniform and norms away from 1."""
+    """float32, with weights large enough that attention is far from uniform, and norms away from 1.
+
+    They are no larger, because then float32 itself is more than 1e-4 away from float64, in `transformers` too.
+    """
     generator = torch.Generator().manual_seed(seed)
     kind = SmolLM3ForCausalLM if isinstance(config, SmolLM3Config) else LlamaForCausalLM
     model = kind(config).eval().to(torch.float32)
@@ -69,7 +72,7 @@ def random_model(config: SmolLM3Config | LlamaConfig, seed: int) -> PreTrainedMo
             if weight.ndim == 1:
                 weight.copy_(1 + 0.2 * noise)
             else:
-                weight.copy_(noise if "embed" in name or "lm_head" in name else 1.5 * noise / weight.shape[1] ** 0.5)
+                weight.copy_(0.5 * noise if "embed" in name or "lm_head" in name else noise / weight.shape[1] ** 0.5)
     return model
 
 
