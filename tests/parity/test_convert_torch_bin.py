@@ -85,7 +85,7 @@ class Malicious:
         return os.mkdir, (str(self.folder),)
 
 
-@pytest.mark.parametrize("write", [torch.save, lambda state, file: file.write_bytes(pickle.dumps(state))])
+@pytest.mark.parametrize("write", [torch.save, lambda state, file: file.write_bytes(pickle.dumps(state, protocol=2))])
 def test_a_malicious_pickle_is_refused_and_not_run(tmp_path, write):
     state = {"model.norm.weight": Malicious(tmp_path / "pwned")}
     buffer = io.BytesIO()
