@@ -55,7 +55,9 @@ def test_the_command_line_goes_over_the_file(tmp_path):
     assert changed == dataclasses.replace(
         from_file, steps=500, data=(Source("packs", 2), Source("rows.jsonl", 900, 0.5))
     )
-    assert settings_from_args(["--out", "runs/b", "--head", "residual"]) == TrainSettings(Path("runs/b"), head="residual")
+    assert settings_from_args(["--out", "runs/b", "--head", "residual"]) == TrainSettings(
+        Path("runs/b"), head="residual"
+    )
 
 
 def test_the_optimizer_has_the_settings_values():
