@@ -174,7 +174,7 @@ def test_a_few_rows_are_learnt_by_heart(batch):
 
     # optax raises a float to an integer step count.
     with jax.numpy_dtype_promotion("standard"):
-        params = train(reader.init(jax.random.key(0), config), jax.random.split(jax.random.key(1), 400))
+        params = train(reader.init(jax.random.key(0), config), jax.random.split(jax.random.key(1), 300))
     encoding = jax.jit(reader.encode, static_argnums=1)(params, config, features.query)
     spans = labels.start >= 0
     starts = np.asarray(encoding.span_start).argmax(-1)
