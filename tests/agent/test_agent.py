@@ -94,7 +94,7 @@ QUERIES = st.sampled_from(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(schemas(), QUERIES, st.sampled_from(HEADS))
 def test_what_comes_back_is_valid_or_a_required_value_is_missing(schema, query, head):
     (tool,) = tools = parse_tools([{"name": "do", "parameters": schema}])

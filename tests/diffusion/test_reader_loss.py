@@ -1,7 +1,5 @@
 """The reader's loss against plain Python loops over what the head answers; what it trains and what it leaves alone."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,12 +11,11 @@ from jaxdiff.diffusion.corruption import corrupt_batch
 from jaxdiff.diffusion.denoise import DenoiseConfig, denoise
 from jaxdiff.diffusion.features import Features
 from jaxdiff.diffusion.reader import head as reader
+from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.loss import KNOWN_VOCABULARY, OWNER_WEIGHT, SAMPLED_VOCABULARY, loss
 from jaxdiff.diffusion.schedules import LogLinear
 from jaxdiff.errors import ConfigError
 from tests.diffusion.reader_rows import (
-    CONFIG,
-    RESERVED,
     padded_query,
     random_canvas,
     random_embedding,
@@ -28,13 +25,10 @@ from tests.diffusion.reader_rows import (
 )
 
 ROWS = 4
+CONFIG = ReaderConfig.tiny(canvas_layers=1, dropout=0.0, feature_dropout=0.0)
 SCHEDULE = LogLinear()
 KEY = jax.random.key(5)
 value_of = jax.jit(loss, static_argnums=(1, 2))
-
-
-def without_dropout(config):
-    return dataclasses.replace(config, dropout=0.0, feature_dropout=0.0)
 
 
 def random_batch(config, seed=0):
@@ -52,17 +46,17 @@ def batch():
 
 @pytest.fixture(scope="module")
 def parts(batch):
-    total, parts = value_of(random_params(), without_dropout(CONFIG), SCHEDULE, KEY, batch)
+    total, parts = value_of(random_params(CONFIG), CONFIG, SCHEDULE, KEY, batch)
     parts = {name: float(value) for name, value in parts.items()}
     assert float(total) == pytest.approx(sum(parts.values()), rel=1e-5)
     return parts
 
 
 def test_parts_equal_plain_loops(batch, parts):
-    config = without_dropout(CONFIG)
     query, labels = batch.features.query, batch.labels
     said = jax.tree.map(
-        lambda x: np.asarray(x, np.float64), jax.jit(reader.encode, static_argnums=1)(random_params(), config, query)
+        lambda x: np.asarray(x, np.float64),
+        jax.jit(reader.encode, static_argnums=1)(random_params(CONFIG), CONFIG, query),
     )
     total = dict.fromkeys(("start", "end", "candidate", "presence", "copied", "owner"), 0.0)
     fields = 0
@@ -89,19 +83,18 @@ def test_parts_equal_plain_loops(batch, parts):
         assert parts[name] == pytest.approx(value / fields, rel=1e-4, abs=1e-6), name
 
 
-@pytest.mark.parametrize("config", [CONFIG, RESERVED], ids=["extra rows", "reserved ids"])
-def test_canvas_part_equals_the_exact_one_where_the_sample_is_the_whole_vocabulary(config):
+def test_canvas_part_equals_the_exact_one_where_the_sample_is_the_whole_vocabulary():
     """Every token is drawn: then the sampled loss is the mean of -log p over the masked positions."""
-    assert config.canvas_vocab_size + 2 <= KNOWN_VOCABULARY < SAMPLED_VOCABULARY
-    config, params, batch = without_dropout(config), random_params(config), random_batch(config, seed=2)
+    assert CONFIG.canvas_vocab_size + 2 <= KNOWN_VOCABULARY < SAMPLED_VOCABULARY
+    params, batch = random_params(CONFIG), random_batch(CONFIG, seed=2)
     features, labels = batch.features, batch.labels
-    _, parts = value_of(params, config, SCHEDULE, KEY, batch)
+    _, parts = value_of(params, CONFIG, SCHEDULE, KEY, batch)
     _, noise, _ = jax.random.split(KEY, 3)
-    corrupted, t = corrupt_batch(SCHEDULE, noise, labels.tokens, features.canvas.value_mask, config.mask_id)
-    whole = jax.jit(reader.predict, static_argnums=1)(params, config, features, corrupted, t).logits
+    corrupted, t = corrupt_batch(SCHEDULE, noise, labels.tokens, features.canvas.value_mask, CONFIG.mask_id)
+    whole = jax.jit(reader.predict, static_argnums=1)(params, CONFIG, features, corrupted, t).logits
     losses = [
         -float(whole[row, n, labels.tokens[row, n]])
-        for row, n in np.argwhere(np.asarray(corrupted) == config.mask_id)
+        for row, n in np.argwhere(np.asarray(corrupted) == CONFIG.mask_id)
         if features.canvas.value_mask[row, n]
     ]
     assert len(losses) > 10
@@ -117,17 +110,22 @@ def test_padding_does_not_matter(batch, parts):
         **{n: np.pad(getattr(labels, n), more, constant_values=-1) for n in ("start", "end", "candidate", "copied")},
     )
     batch = batch.replace(features=batch.features.replace(query=query), labels=padded)
-    _, got = value_of(random_params(), without_dropout(CONFIG), SCHEDULE, KEY, batch)
+    _, got = value_of(random_params(CONFIG), CONFIG, SCHEDULE, KEY, batch)
     for name, value in parts.items():
         assert float(got[name]) == pytest.approx(value, rel=1e-4, abs=1e-5), name
 
 
-def test_statistics_and_features_get_no_gradient(batch):
-    def scalar(params, features):
-        return loss(params, CONFIG, SCHEDULE, KEY, batch.replace(features=features))[0]
+@pytest.fixture(scope="module")
+def loss_and_gradients(batch):
+    def scalar(params, features, key):
+        return loss(params, CONFIG, SCHEDULE, key, batch.replace(features=features))[0]
 
-    gradient = jax.jit(jax.grad(scalar, argnums=(0, 1), allow_int=True))
-    of_params, of_features = jax.device_get(gradient(random_params(), batch.features))
+    compute = jax.jit(jax.value_and_grad(scalar, argnums=(0, 1), allow_int=True))
+    return lambda params, key: compute(params, batch.features, key)
+
+
+def test_statistics_and_features_get_no_gradient(loss_and_gradients):
+    _, (of_params, of_features) = jax.device_get(loss_and_gradients(random_params(CONFIG), KEY))
     frozen, trained = {}, {}
     for path, value in jax.tree_util.tree_leaves_with_path(of_params):
         name = jax.tree_util.keystr(path)
@@ -141,41 +139,42 @@ def test_statistics_and_features_get_no_gradient(batch):
     assert len(numbers) == 10 and not any(x.any() for x in numbers)
 
 
-def test_dropout_follows_the_key(batch):
-    def total(key):
-        return float(value_of(random_params(), CONFIG, SCHEDULE, key, batch)[0])
+def test_the_loss_follows_the_key(loss_and_gradients):
+    params = random_params(CONFIG)
+    first, again, other = (float(loss_and_gradients(params, key)[0]) for key in (KEY, KEY, jax.random.key(6)))
+    assert first == again != other
 
-    assert total(KEY) == total(KEY)
-    assert total(KEY) != total(jax.random.key(6))
+
+def test_dropout_hides_something_else_for_each_key(batch):
+    config, query = ReaderConfig.tiny(), batch.features.query
+    read = jax.jit(lambda params, key: reader.encode(params, config, query, key).presence)
+    first, again, other = (read(random_params(config), key) for key in (KEY, KEY, jax.random.key(6)))
+    np.testing.assert_array_equal(first, again)
+    assert (np.asarray(first) != other)[query.field_mask].all()
 
 
 @pytest.mark.parametrize("missing", ["query", "embedding"])
 def test_features_that_are_missing_are_named(batch, missing):
     features = batch.features.replace(**{missing: None})
     with pytest.raises(ConfigError, match=missing):
-        loss(random_params(), CONFIG, SCHEDULE, KEY, batch.replace(features=features))
+        loss(random_params(CONFIG), CONFIG, SCHEDULE, KEY, batch.replace(features=features))
 
 
-def test_a_few_rows_are_learnt_by_heart(batch):
+def test_a_few_rows_are_learnt_by_heart(batch, loss_and_gradients):
     """Spans, presence, candidates and the composed canvas of four random rows."""
-    config, optimizer = without_dropout(CONFIG), optax.adam(1e-2)
+    optimizer = optax.adam(1e-2)
     features, labels = batch.features, batch.labels
-
-    @jax.jit
-    def train(params, keys):
-        def step(carry, key):
-            params, state = carry
-            gradient = jax.grad(lambda p: loss(p, config, SCHEDULE, key, batch)[0])(params)
-            updates, state = optimizer.update(gradient, state)
-            return (optax.apply_updates(params, updates), state), None
-
-        (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), keys)
-        return params
 
     # optax raises a float to an integer step count.
     with jax.numpy_dtype_promotion("standard"):
-        params = train(reader.init(jax.random.key(0), config), jax.random.split(jax.random.key(1), 300))
-    encoding = jax.jit(reader.encode, static_argnums=1)(params, config, features.query)
+        update = jax.jit(optimizer.update)
+        params, apply = random_params(CONFIG, seed=1), jax.jit(optax.apply_updates)
+        state = optimizer.init(params)
+        for key in jax.random.split(jax.random.key(1), 300):
+            _, (gradients, _) = loss_and_gradients(params, key)
+            updates, state = update(gradients, state)
+            params = apply(params, updates)
+    encoding = jax.jit(reader.encode, static_argnums=1)(params, CONFIG, features.query)
     spans = labels.start >= 0
     starts = np.asarray(encoding.span_start).argmax(-1)
     ends = np.take_along_axis(np.asarray(encoding.span_end), starts[..., None, None], axis=2)[:, :, 0].argmax(-1)
@@ -191,10 +190,10 @@ def test_a_few_rows_are_learnt_by_heart(batch):
     @jax.jit
     def compose(params, encoding, tokens):
         def predict(tokens, t):
-            return reader.logits(params, config, encoding, features.canvas, tokens, t, jnp.asarray(features.embedding))
+            return reader.logits(params, CONFIG, encoding, features.canvas, tokens, t, jnp.asarray(features.embedding))
 
         mask = features.canvas.value_mask
-        return denoise(predict, tokens, mask, KEY, mask_id=config.mask_id, config=DenoiseConfig(steps=4)).tokens
+        return denoise(predict, tokens, mask, KEY, mask_id=CONFIG.mask_id, config=DenoiseConfig(steps=4)).tokens
 
-    start = np.where(features.canvas.value_mask, config.mask_id, labels.tokens)
+    start = np.where(features.canvas.value_mask, CONFIG.mask_id, labels.tokens)
     np.testing.assert_array_equal(compose(params, encoding, start), labels.tokens)
