@@ -76,9 +76,7 @@ def _call(options: argparse.Namespace) -> int:
     # Imported late: a misspelt option should not wait for JAX.
     from jaxdiff.agent.agent import Agent
     from jaxdiff.runtime.compilation import keep_compiled_programs
-    from jaxdiff.schema.tools import load_tools
 
-    load_tools(options.tools)
     keep_compiled_programs()
     agent = Agent.load(
         options.base,

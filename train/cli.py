@@ -62,9 +62,10 @@ def train(settings: TrainSettings) -> Path:
     base = load_base(settings.base)
     features = cache_dir() / "features"
     recipe = RECIPES[settings.head]
-    stores = []
+    names, stores = [], []
     for source in settings.data:
         name, rows = load_source(source, settings.seed)
+        names.append(name)
         stores.append(recipe.extract(base, rows, features, name, progress_line(name)))
     weights = [source.weight for source in settings.data]
     batches = recipe.batches(base, stores, weights, settings.batch_size, settings.seed)
@@ -76,7 +77,7 @@ def train(settings: TrainSettings) -> Path:
     asked = validation_rows()
     measured = figures(asked, recipe.fill(head, asked, features, progress_line("validation")))
     folder = Path(settings.out) / "head"
-    card = _card(settings, base, stores, trained, measured, time.monotonic() - started)
+    card = _card(settings, base, names, stores, trained, measured, time.monotonic() - started)
     save_head(folder, settings.head, trained.config.to_dict(), params, card)
     _say(json.dumps(measured, indent=1))
     _say(f"head written to {folder}")
@@ -101,12 +102,12 @@ def load_source(source: Source, seed: int) -> tuple[str, list[Row]]:
 def _card(
     settings: TrainSettings,
     base: FrozenBase,
+    names: Sequence[str],
     stores: Sequence[RowStore],
     trained: Trained,
     measured: dict[str, Any],
     seconds: float,
 ) -> dict[str, Any]:
-    names = [PACKS_SOURCE if source.path == PACKS_SOURCE else Path(source.path).stem for source in settings.data]
     data = [
         {"name": name, "rows": len(store), "licence": LICENCES.get(name, "not known to this program")}
         for name, store in zip(names, stores, strict=True)

@@ -15,8 +15,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxdiff.agent.key_block import Sizes, build_block
 from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids
-from jaxdiff.agent.reading import Sizes, assemble, build_block, read_block, telling_ids
+from jaxdiff.agent.reading import assemble, read_block, telling_ids
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.features import QueryFeatures
 from jaxdiff.schema.tools import Tool
@@ -104,7 +105,7 @@ def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, Que
         listed = max((len(field.candidates) for field in tool.fields), default=0)
         sizes = Sizes(slots, slots, up(len(tool.fields), _FIELDS), up(min(listed, _CANDIDATES[-1]), _CANDIDATES))
         block = build_block(base, tool, group.known, group.prompts, sizes, rows=group.rows)
-        evidence, _ = read_block(base.module, base.params, prefix.cache, prefix.valid, block, telling)
+        evidence = read_block(base.module, base.params, prefix.cache, prefix.valid, block, telling)
         queries = [(rows[n].query, prompt) for n, prompt in zip(group.numbers, group.prompts, strict=True)]
         features = assemble(tool, block, jax.device_get(evidence), queries)
         for i, (number, prompt) in enumerate(zip(group.numbers, group.prompts, strict=True)):

@@ -52,6 +52,7 @@ class RowStore:
         self.sizes: dict[str, np.ndarray] = {axis: index[axis] for axis in _axes(parts)}
         self.widths = {name: part.width or int(index[f"width_{name}"]) for name, part in parts.items()}
         self._axes = {name: part.axes for name, part in parts.items()}
+        self._tools: dict[int, Tool] = {}
         self._starts: dict[str, np.ndarray] = {}
         self._parts: dict[str, np.ndarray] = {}
         for name, part in parts.items():
@@ -72,8 +73,10 @@ class RowStore:
         return self._parts[name][start:end].reshape(*shape, self.widths[name])
 
     def tool(self, row: int) -> Tool:
-        """The row's tool, parsed."""
-        return parse_tools([self.rows[row].tool])[0]
+        """The row's tool, parsed once: every batch asks."""
+        if row not in self._tools:
+            (self._tools[row],) = parse_tools([self.rows[row].tool])
+        return self._tools[row]
 
 
 class RowWriter:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +62,9 @@ class Agent:
     """A frozen base, a head for it (or none), and tools."""
 
     def __init__(self, base: FrozenBase, head: Head | None, tools: Sequence[Tool] | None, options: Options):
-        if options.fill == "diffusion" and head is None:
-            raise InputError(f"fill 'diffusion' needs a head, and base {base.name!r} was given none")
         self.base, self.head, self.tools, self.options = base, head, tools, options
+        if options.fill == "diffusion":
+            self._required_head()
         self._prefixes = PrefixReader(base)
 
     @classmethod
@@ -124,7 +123,7 @@ class Agent:
             known = self._prefixes.tool(tool)
             jax.block_until_ready(known.prefix.cache)
         if options.fill == "diffusion":
-            head = self._required_head
+            head = self._required_head()
             with timer("read"):
                 reading = head.read(tool, known, query)
             with timer("fill"):
@@ -149,7 +148,6 @@ class Agent:
             trace=filling.trace if options.trace else None,
         )
 
-    @cached_property
     def _required_head(self) -> Head:
         if self.head is None:
             raise InputError(f"fill 'diffusion' needs a head, and base {self.base.name!r} was given none")

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdiff.agent.assignment import Span, assign, best_spans, valid_value
+from jaxdiff.agent.assignment import Span, assign, best_spans, understood
 from jaxdiff.agent.filled import FilledField, Filling, FillTrace
 from jaxdiff.agent.prefix import ToolPrefix
 from jaxdiff.agent.reading import Reading, read_query
@@ -115,7 +115,7 @@ def fill_diffusion(
             continue
         span = spans[i]
         # Composed words that are no value give way to the query's own, if those are one.
-        if i in composed and (valid_value(composed[i][0], field) is not None or span is None or not span.understood):
+        if i in composed and (understood(composed[i][0], field) or span is None or not span.understood):
             text, confidence = composed[i]
             if text or field.required:
                 filled[field.name] = FilledField(text, confidence * certainty, "compose")

@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.agent.assignment import understood
 from jaxdiff.agent.filled import FilledField
 from jaxdiff.agent.frozen_decoding import (
     DECODED_TOKENS,
@@ -32,9 +33,7 @@ from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.errors import InputError
 from jaxdiff.schema.budget import slot_tokens
 from jaxdiff.schema.fields import Field
-from jaxdiff.schema.merge import check_value
 from jaxdiff.schema.tools import Tool
-from jaxdiff.schema.values import ValueNotUnderstood, parse_value
 
 # Value tokens scored in one pass: each needs the logits of the whole vocabulary.
 SCORED_TOKENS = 256
@@ -210,12 +209,7 @@ def _says_none(text: str) -> bool:
 
 def _usable(text: str, field: Field) -> bool:
     """True where the text is a valid value of the field."""
-    if _says_none(text):
-        return False
-    try:
-        return check_value(parse_value(text, field), field) is None
-    except ValueNotUnderstood:
-        return False
+    return not _says_none(text) and understood(text, field)
 
 
 def longest_value(base: FrozenBase, field: Field) -> int:

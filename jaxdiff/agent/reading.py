@@ -1,8 +1,4 @@
-"""Reads a query through the base: keys side by side after it, and what the base says there, as a head's features.
-
-One block holds the query, the opening of the answer, and one stream `name:` per field. All streams begin at the same
-position and see the query but not one another, so that order and number of fields do not matter.
-"""
+"""What the base says of a query at each field's key, as a head's features."""
 
 from __future__ import annotations
 
@@ -17,15 +13,14 @@ import numpy as np
 from flax import struct
 from jax import Array
 
+from jaxdiff.agent.key_block import Block, build_block, sizes_of
 from jaxdiff.agent.prefix import ToolPrefix
-from jaxdiff.agent.prompting import MAX_CANDIDATES, QueryPrompt, candidate_text, key_ids, query_prompt
+from jaxdiff.agent.prompting import QueryPrompt, candidate_text, key_ids, query_prompt
 from jaxdiff.base import masks
-from jaxdiff.base.buckets import CANDIDATES, FIELDS, TOKENS, bucket
 from jaxdiff.base.cache import KVCache
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
 from jaxdiff.config import BaseConfig
-from jaxdiff.diffusion.features import Array as HostArray
 from jaxdiff.diffusion.features import QueryFeatures
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.schema.fields import Field, Kind
@@ -35,8 +30,6 @@ from jaxdiff.schema.tools import Tool
 FLOOR = -20.0
 TELLING_WORDS = (" none", " true", " false", " not", " no")
 KINDS = tuple(Kind)
-# Tokens of a candidate whose attention is looked at.
-CANDIDATE_TOKENS = 8
 TOKEN_FACTS = 6
 CANDIDATE_FACTS = 4
 FIELD_FACTS = 4 + len(KINDS)
@@ -72,100 +65,12 @@ def reader_config(base: BaseConfig, **changes: Any) -> ReaderConfig:
     return ReaderConfig(**(widths | changes))
 
 
-@struct.dataclass
-class Block:
-    """One query and its keys, padded (B rows, T slots, Q query tokens, F fields, C candidates).
-
-    ids, positions, stream: [B, T] int32. valid: [B, T] bool. keys: [B, F] int32, slot of each field's colon.
-    query_ids: [B, Q] int32; the query's tokens stand in the first slots. query_valid: [B, Q]. field_valid: [B, F].
-    candidate_slots: [B, F, C, CANDIDATE_TOKENS] int32 slots of the prefix. candidate_first: [B, F, C] int32, first
-    token.
-    """
-
-    ids: HostArray
-    positions: HostArray
-    stream: HostArray
-    valid: HostArray
-    keys: HostArray
-    query_ids: HostArray
-    query_valid: HostArray
-    field_valid: HostArray
-    candidate_slots: HostArray
-    candidate_first: HostArray
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Padded sizes of a block: slots, query tokens, fields, candidates."""
-
-    slots: int
-    query: int
-    fields: int
-    candidates: int
-
-
 @dataclass(frozen=True)
 class Reading:
     """A query that has been read: its prompt, and what the base says of it (one row)."""
 
     prompt: QueryPrompt
     features: QueryFeatures
-    cache: KVCache
-
-
-def sizes_of(tool: Tool, prompt: QueryPrompt, keys: Sequence[list[int]]) -> Sizes:
-    """The bucket of one query. Raises InputError where the query is longer than the largest one."""
-    length = len(prompt.ids) + len(prompt.ending) + sum(map(len, keys))
-    most = max((len(field.candidates) for field in tool.fields), default=0)
-    return Sizes(
-        slots=bucket(length, TOKENS, "tokens of the query and its keys"),
-        query=bucket(len(prompt.ids), TOKENS, "tokens of the query"),
-        fields=bucket(len(tool.fields), FIELDS, f"fields of {tool.name!r}"),
-        candidates=bucket(min(most, MAX_CANDIDATES), CANDIDATES, "candidates"),
-    )
-
-
-def build_block(
-    base: FrozenBase, tool: Tool, known: ToolPrefix, prompts: Sequence[QueryPrompt], sizes: Sizes, rows: int
-) -> Block:
-    """Lays out queries of one tool, padded to `rows` rows of `sizes`."""
-    fields, keys = tool.fields, [key_ids(base, field) for field in tool.fields]
-    shape = (rows, sizes.slots)
-    block = Block(
-        ids=np.zeros(shape, np.int32),
-        positions=np.zeros(shape, np.int32),
-        stream=np.full(shape, -2, np.int32),
-        valid=np.zeros(shape, bool),
-        keys=np.zeros((rows, sizes.fields), np.int32),
-        query_ids=np.zeros((rows, sizes.query), np.int32),
-        query_valid=np.zeros((rows, sizes.query), bool),
-        field_valid=np.zeros((rows, sizes.fields), bool),
-        candidate_slots=np.zeros((rows, sizes.fields, sizes.candidates, CANDIDATE_TOKENS), np.int32),
-        candidate_first=np.zeros((rows, sizes.fields, sizes.candidates), np.int32),
-    )
-    for row, prompt in enumerate(prompts):
-        text = prompt.ids + prompt.ending
-        ids, stream = list(text), [-1] * len(text)
-        positions = list(range(len(text)))
-        for i, key in enumerate(keys):
-            ids += key
-            stream += [i] * len(key)
-            positions += range(len(text), len(text) + len(key))
-            block.keys[row, i] = len(ids) - 1
-        block.ids[row, : len(ids)], block.stream[row, : len(ids)] = ids, stream
-        block.positions[row, : len(ids)] = np.array(positions) + known.prefix.length
-        block.valid[row, : len(ids)] = True
-        block.query_ids[row, : len(prompt.ids)] = prompt.ids
-        block.query_valid[row, : len(prompt.ids)] = True
-        block.field_valid[row, : len(fields)] = True
-    for i, field in enumerate(fields):
-        ranges = known.prompt.candidates.get(field.name, [])[: sizes.candidates]
-        for j, (first, last) in enumerate(ranges):
-            # A short candidate repeats its last token, which a maximum does not mind.
-            slots = np.minimum(np.arange(first, first + CANDIDATE_TOKENS), last)
-            block.candidate_slots[:, i, j] = slots + known.offset
-            block.candidate_first[:, i, j] = base.encode(" " + candidate_text(field.candidates[j]))[0]
-    return block
 
 
 @struct.dataclass
@@ -184,7 +89,7 @@ class Evidence:
 @partial(jax.jit, static_argnums=0)
 def read_block(
     module: SmolLM, params: Any, prefix: KVCache, prefix_valid: Array, block: Block, telling: Array
-) -> tuple[Evidence, KVCache]:
+) -> Evidence:
     """One pass of the base over a block after a prefix; telling: [W] int32 ids whose log-probability is reported."""
     config = module.config
     mask = masks.after_prefix(masks.streams(block.stream, block.valid), block.valid, prefix_valid)
@@ -220,7 +125,7 @@ def read_block(
         candidate_attention=to_candidates,
         candidate_logprob=by_candidate,
     )
-    return jax.tree.map(lambda x: x.astype(jnp.float32), evidence), output.cache
+    return jax.tree.map(lambda x: x.astype(jnp.float32), evidence)
 
 
 def telling_ids(base: FrozenBase) -> np.ndarray:
@@ -275,10 +180,8 @@ def read_query(base: FrozenBase, tool: Tool, known: ToolPrefix, query: str) -> R
     longest = max(map(len, keys), default=0)
     base.check_length(known.prefix.length + len(prompt.ids) + len(prompt.ending) + longest)
     block = build_block(base, tool, known, [prompt], sizes_of(tool, prompt, keys), rows=1)
-    evidence, cache = read_block(
-        base.module, base.params, known.prefix.cache, known.prefix.valid, block, telling_ids(base)
-    )
-    return Reading(prompt, assemble(tool, block, evidence, [(query, prompt)]), cache)
+    evidence = read_block(base.module, base.params, known.prefix.cache, known.prefix.valid, block, telling_ids(base))
+    return Reading(prompt, assemble(tool, block, evidence, [(query, prompt)]))
 
 
 def _field_facts(field: Field, count: int) -> list[float]:

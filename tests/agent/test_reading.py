@@ -8,15 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.agent.key_block import CANDIDATE_TOKENS, Sizes, build_block
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.agent.prompting import candidate_text, example_ids, key_ids, query_prompt, tool_prompt
 from jaxdiff.agent.reading import (
-    CANDIDATE_TOKENS,
     FLOOR,
     TELLING_WORDS,
-    Sizes,
     assemble,
-    build_block,
     key_taps,
     read_block,
     read_query,
@@ -159,7 +157,7 @@ def test_order_and_number_of_fields_do_not_matter(base, known):
 def test_rows_of_a_batch_equal_single_rows(base, known):
     prompts = [query_prompt(base, query) for query in QUERIES]
     block = build_block(base, TOOL, known, prompts, Sizes(slots=192, query=192, fields=8, candidates=8), rows=4)
-    evidence, _ = read_block(base.module, base.params, known.prefix.cache, known.prefix.valid, block, telling_ids(base))
+    evidence = read_block(base.module, base.params, known.prefix.cache, known.prefix.valid, block, telling_ids(base))
     batch = assemble(TOOL, block, evidence, list(zip(QUERIES, prompts, strict=True)))
     assert not batch.token_mask[3].any() and not batch.field_mask[3].any() and not batch.candidate_mask[3].any()
     for row, query in enumerate(QUERIES):

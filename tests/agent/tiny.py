@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxdiff.agent import fill_diffusion, prefix, reading
+from jaxdiff.agent import fill_diffusion, key_block, prefix
 from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.agent.reading import reader_config
 from jaxdiff.base.frozen import FrozenBase
@@ -23,8 +23,8 @@ def reader_head(base: FrozenBase, seed: int = 0) -> ReaderHead:
 def few_buckets() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prefix, "TOKENS", (640,))
-        patch.setattr(reading, "TOKENS", (192,))
-        patch.setattr(reading, "FIELDS", (8,))
-        patch.setattr(reading, "CANDIDATES", (8,))
+        patch.setattr(key_block, "TOKENS", (192,))
+        patch.setattr(key_block, "FIELDS", (8,))
+        patch.setattr(key_block, "CANDIDATES", (8,))
         patch.setattr(fill_diffusion, "TOKENS", (256,))
         yield

@@ -8,8 +8,6 @@ from typing import Any
 
 from jaxdiff.errors import ConfigError
 
-# Value positions of one field on the reader's canvas.
-SLOT = 16
 # Longest span, in tokens, that is told apart by its length.
 MAX_SPAN = 48
 
