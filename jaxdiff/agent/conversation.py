@@ -15,9 +15,9 @@ from jaxdiff.errors import InputError
 class Speaking(Protocol):
     """What a conversation needs of an agent."""
 
-    def __call__(self, messages: Any, **options: Any) -> Result: ...
+    def __call__(self, messages: Any, /, **options: Any) -> Result: ...
 
-    def stream(self, messages: Any, **options: Any) -> Generator[Piece, None, Result]:
+    def stream(self, messages: Any, /, **options: Any) -> Generator[Piece, None, Result]:
         """Answers piece by piece; the generator's value is the whole answer. Calls come as a whole: no pieces."""
         ...
 

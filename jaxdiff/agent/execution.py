@@ -28,7 +28,7 @@ class Call(Protocol):
 class Answering(Protocol):
     """What an agent does with a query or with messages."""
 
-    def __call__(self, query: Any, **options: Any) -> Result: ...
+    def __call__(self, query: Any, /, **options: Any) -> Result: ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,28 @@
+"""One call as a table for people."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from jaxdiff.agent.result import ToolCall
+
+HEADINGS = ("field", "value", "confidence", "by", "from the query")
+
+
+def show_call(console: Console, call: ToolCall, query: str) -> None:
+    """Prints each value of a call with how it came about, then the optional values that were left out."""
+    table = Table(title=escape(f"{call.name}   confidence {call.confidence:.2f}"), title_justify="left")
+    for heading in HEADINGS:
+        table.add_column(heading)
+    for pointer, found in call.fields.items():
+        name = pointer[1:].replace("~1", "/").replace("~0", "~")
+        words = "" if found.source is None else query[slice(*found.source)]
+        value = json.dumps(call.arguments[name], ensure_ascii=False)
+        table.add_row(*map(escape, (name, value, f"{found.confidence:.2f}", found.by, words)))
+    console.print(table)
+    for name, reason in call.dropped.items():
+        console.print(escape(f"left out {name}: {reason}"))
