@@ -91,9 +91,11 @@ JSON_TOOL = {"name": "convert", "description": "Converts."}
 class Chat:
     """A chat that has ended, and what it showed."""
 
-    def __init__(self, lines: Any, *script: Any, width: int = 200, terminal: bool = False, **options: Any):
+    def __init__(
+        self, lines: Any, *script: Any, width: int = 200, terminal: bool = False, mode: str = "auto", **options: Any
+    ):
         self.agent = FakeAgent(*script)
-        self.conversation = Conversation(self.agent)
+        self.conversation = Conversation(self.agent, mode=mode)
         self.reader = Lines(*lines) if isinstance(lines, list) else lines
         out, errors = io.StringIO(), io.StringIO()
         tools, functions = collect_tools([add, JSON_TOOL])
@@ -151,6 +153,11 @@ def test_a_call_is_not_run_without_a_yes(answer):
 def test_yes_runs_without_asking():
     chat = Chat(["add 2 and 40"], CALL, "42 it is", assume_yes=True)
     assert chat.reader.questions == [] and chat.out.endswith("42\n42 it is\n")
+
+
+def test_results_of_forced_calls_are_told_in_words():
+    chat = Chat(["add 2 and 40", "add 1 and 1"], CALL, "42 it is", CALL, "2", mode="tool", assume_yes=True)
+    assert [options["mode"] for options in chat.agent.options] == ["tool", "chat"] * 2
 
 
 def test_calls_do_not_go_on_for_ever():

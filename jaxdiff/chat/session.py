@@ -108,10 +108,12 @@ class ChatSession:
 
     def _turn(self, text: str) -> None:
         result = self._show(self.conversation.stream(text))
+        # Where calls are forced, what came of them is still told in words.
+        telling = {"mode": "chat"} if self.conversation.options.get("mode") == "tool" else {}
         for _ in range(MAX_ROUNDS):
             if not self._carry_out(result, text):
                 return
-            result = self._show(self.conversation.stream_answer())
+            result = self._show(self.conversation.stream_answer(**telling))
         self._remark(f"stopped after {MAX_ROUNDS} rounds of calls")
 
     def _show(self, pieces: Generator[Piece, None, Result]) -> Result:
