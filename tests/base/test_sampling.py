@@ -9,16 +9,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdiff.base import sampling
-from jaxdiff.base.sampling import Sampling, choose, filter_logits, keep_min_p, keep_top_k, keep_top_p
+from jaxdiff.base.sampling import (
+    Sampling,
+    choose,
+    filter_logits,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    penalize_repetition,
+)
 from jaxdiff.errors import InputError
 
 VOCAB = 8
 # Few different values, so that ties are frequent; some far apart, and tokens that are impossible already.
 LOGIT = st.sampled_from([-40.0, -3.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 2.0, 60.0, -np.inf])
 ROW = st.lists(LOGIT, min_size=VOCAB, max_size=VOCAB).filter(lambda row: max(row) > -np.inf)
-ROWS = st.lists(ROW, min_size=1, max_size=3).map(lambda rows: np.array(rows, np.float32))
-SHARE = st.floats(0.01, 1.0, exclude_max=True)
+ROWS = st.lists(ROW, min_size=3, max_size=3).map(lambda rows: np.array(rows, np.float32))
+# A program is compiled for each.
+SHARE = st.sampled_from([0.01, 0.1, 0.25, 0.3, 0.5, 0.9, 0.999])
+PENALTY = st.sampled_from([0.3, 1.5, 4.0])
+top_k, top_p, min_p = (jax.jit(keep, static_argnums=1) for keep in (keep_top_k, keep_top_p, keep_min_p))
+penalized = jax.jit(penalize_repetition, static_argnums=3)
 
 
 def probabilities(row: np.ndarray) -> np.ndarray:
@@ -34,18 +45,18 @@ def kept(found: jax.Array, given_logits: np.ndarray) -> list[list[int]]:
     return [np.flatnonzero(row).tolist() for row in left]
 
 
-@given(ROWS, st.integers(1, VOCAB + 3))
+@given(ROWS, st.sampled_from([1, 2, 3, 5, VOCAB, VOCAB + 3]))
 def test_top_k(logits, k):
     expected = []
     for row in logits:
         least = sorted(row, reverse=True)[min(k, VOCAB) - 1]
         expected.append([i for i, logit in enumerate(row) if logit >= least and logit > -np.inf])
-    assert kept(keep_top_k(jnp.asarray(logits), k), logits) == expected
+    assert kept(top_k(logits, k), logits) == expected
 
 
 @given(ROWS, SHARE)
 def test_top_p(logits, p):
-    found = kept(keep_top_p(jnp.asarray(logits), p), logits)
+    found = kept(top_p(logits, p), logits)
     for row, ids in zip(logits, found, strict=True):
         # From the least probable on; the smaller id goes first among equals.
         order = sorted(range(VOCAB), key=lambda i: (row[i], i))
@@ -64,7 +75,7 @@ def test_top_p(logits, p):
 
 @given(ROWS, SHARE)
 def test_min_p(logits, p):
-    found = kept(keep_min_p(jnp.asarray(logits), p), logits)
+    found = kept(min_p(logits, p), logits)
     for row, ids in zip(logits, found, strict=True):
         share = probabilities(row) / probabilities(row).max()
         certain = [i for i in range(VOCAB) if share[i] >= p * (1 + 1e-6) and row[i] > -np.inf]
@@ -73,11 +84,11 @@ def test_min_p(logits, p):
         assert int(row.argmax()) in ids
 
 
-@given(ROWS, st.lists(st.integers(0, VOCAB - 1), min_size=4, max_size=4), st.floats(0.1, 5))
+@given(ROWS, st.lists(st.integers(0, VOCAB - 1), min_size=4, max_size=4), PENALTY)
 def test_repetition_penalty(logits, ids, penalty):
     block = np.array([ids] * len(logits), np.int32)
     valid = np.array([[True, False, True, True]] * len(logits))
-    found = np.asarray(sampling.penalize_repetition(jnp.asarray(logits), block, valid, penalty))
+    found = np.asarray(penalized(logits, block, valid, penalty))
     for row, changed in zip(logits, found, strict=True):
         for token in range(VOCAB):
             expected = row[token]
@@ -137,7 +148,7 @@ def test_extreme_values_give_no_nan():
     logits = jnp.array([[3e38, -3e38, 0.0, -jnp.inf]], jnp.float32)
     none = np.zeros((1, 1), np.int32), np.zeros((1, 1), bool)
     everything = Sampling(1e-5, top_k=2, top_p=1e-9, min_p=1.0, repetition_penalty=1e-3)
-    for one in (Sampling(temperature=1e-5), Sampling(1e6, top_p=1e-9), Sampling(1.0, min_p=1.0), everything):
+    for one in (Sampling(temperature=1e-5), Sampling(1e6, top_p=1e-9), everything):
         assert not np.isnan(filter_logits(logits / 1e30, one)).any()
         assert choose(jax.random.key(0), logits / 1e30, *none, one).tolist() == [0]
 
