@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from jaxdiff.agent.python_tools import PythonTool
 from jaxdiff.agent.result import Result
 from jaxdiff.errors import InputError
+
+ANYTHING: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_bytes="base64", ser_json_inf_nan="strings"))
 
 
 class Call(Protocol):
@@ -144,7 +145,7 @@ def json_text(value: Any) -> str:
 
     Bytes are base64, and numbers that JSON lacks are strings. Raises ValueError for what cannot be written.
     """
-    return to_json(value, fallback=str, bytes_mode="base64", inf_nan_mode="strings").decode()
+    return ANYTHING.dump_json(value, fallback=str).decode()
 
 
 def _no_function(call: Call, tools: Mapping[str, PythonTool]) -> InputError:

@@ -14,7 +14,6 @@ from typing import Any
 import docstring_parser
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import PydanticSerializationError, core_schema
 
 from jaxdiff.errors import InputError
 
@@ -134,17 +133,20 @@ class _FlatSchema(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
-    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+    def decimal_schema(self, schema: Any) -> JsonSchemaValue:
         number_or_text = super().decimal_schema(schema)
         return number_or_text["anyOf"][0]
 
     def encode_default(self, dft: Any) -> Any:
-        encoded = float(dft) if isinstance(dft, Decimal) else super().encode_default(dft)
+        return float(dft) if isinstance(dft, Decimal) else super().encode_default(dft)
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        found = super().default_schema(schema)
         try:
-            json.dumps(encoded, allow_nan=False)
-        except ValueError as error:
-            raise PydanticSerializationError(f"{dft!r} is not a JSON value") from error
-        return encoded
+            json.dumps(found.get("default"), allow_nan=False)
+        except ValueError:
+            del found["default"]
+        return found
 
 
 def _simplified(schema: dict[str, Any]) -> dict[str, Any]:
