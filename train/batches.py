@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from jaxdiff.agent.reading import FLOOR, KINDS
+from jaxdiff.agent.evidence import FLOOR
+from jaxdiff.agent.query_features import KINDS
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.features import Canvas, Features, Labels, QueryFeatures

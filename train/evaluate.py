@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxdiff.agent.asked import Asked
 from jaxdiff.agent.heads import Head
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.base.frozen import FrozenBase
@@ -28,8 +29,8 @@ def fill_by(head: Head, base: FrozenBase, denoising: DenoiseConfig) -> Fill:
     prefixes = PrefixReader(base)
 
     def fill(_: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Mapping[str, Any]:
-        reading = head.read(tool, prefixes.tool(tool), row.query)
-        filling = head.fill(tool, row.query, reading, denoising, present=present)
+        readings = head.read([Asked(tool, prefixes.tool(tool), row.query)])
+        (filling,) = head.fill(readings, denoising, present=[present])
         return {name: found.value for name, found in filling.fields.items()}
 
     return fill

@@ -15,9 +15,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxdiff.agent.asked import Asked
+from jaxdiff.agent.evidence import read_block, telling_ids
 from jaxdiff.agent.key_block import Sizes, build_block
 from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids
-from jaxdiff.agent.reading import assemble, read_block, telling_ids
+from jaxdiff.agent.query_features import assemble
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.features import QueryFeatures
 from jaxdiff.schema.tools import Tool
@@ -103,11 +105,13 @@ def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, Que
         tool, prefix = group.tool, group.known.prefix
         slots = up(group.longest + key_tokens(tool), _SLOTS)
         listed = max((len(field.candidates) for field in tool.fields), default=0)
-        sizes = Sizes(slots, slots, up(len(tool.fields), _FIELDS), up(min(listed, _CANDIDATES[-1]), _CANDIDATES))
-        block = build_block(base, tool, group.known, group.prompts, sizes, rows=group.rows)
+        sizes = Sizes(
+            group.rows, slots, slots, up(len(tool.fields), _FIELDS), up(min(listed, _CANDIDATES[-1]), _CANDIDATES)
+        )
+        asked = [Asked(tool, group.known, rows[number].query) for number in group.numbers]
+        block = build_block(base, asked, group.prompts, sizes)
         evidence = read_block(base.module, base.params, prefix.cache, prefix.valid, block, telling)
-        queries = [(rows[n].query, prompt) for n, prompt in zip(group.numbers, group.prompts, strict=True)]
-        features = assemble(tool, block, jax.device_get(evidence), queries)
+        features = assemble(asked, group.prompts, block, jax.device_get(evidence))
         for i, (number, prompt) in enumerate(zip(group.numbers, group.prompts, strict=True)):
             yield number, prompt, jax.tree.map(lambda x, i=i: x[i], features)
 

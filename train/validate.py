@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxdiff.agent.fill_diffusion import ReaderHead, fill_diffusion
+from jaxdiff.agent.reading import CallFeatures
 from jaxdiff.base.buckets import CANDIDATES, FIELDS, TOKENS, bucket
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.schema.tools import Tool, parse_tools
@@ -40,7 +41,8 @@ def stored_fill(
         place = places[row.id]
         query = to_float32(pad_queries([(store, place)], *_sizes(store, place)))
         offsets = [tuple(span) for span in store.token_offsets(place).tolist()]
-        filling = fill_diffusion(head, tool, row.query, offsets, query, config, present=present)
+        call = CallFeatures(tool, row.query, offsets, query)
+        (filling,) = fill_diffusion(head, [call], config, present=[present])
         return {name: found.value for name, found in filling.fields.items()}
 
     return fill

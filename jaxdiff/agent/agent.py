@@ -1,71 +1,60 @@
-"""One query, start to end: choose the tool, read the query, fill the fields, merge them into a valid call."""
+"""One query, start to end: plan which mode answers, fill the calls or write the text."""
 
 from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
-import jax
-
+from jaxdiff.agent import execution
+from jaxdiff.agent.directive import directive
+from jaxdiff.agent.execution import RunResult
 from jaxdiff.agent.fill_ar import fill_ar
+from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.agent.fill_parallel import fill_parallel
 from jaxdiff.agent.filled import Filling
-from jaxdiff.agent.heads import Head, find_head
-from jaxdiff.agent.prefix import PrefixReader
+from jaxdiff.agent.heads import Head, find_head, find_router
+from jaxdiff.agent.messages import Message, parse_messages
+from jaxdiff.agent.options import Options
+from jaxdiff.agent.planning import PlannedCall, Planner
+from jaxdiff.agent.python_tools import PythonTool, collect_tools
 from jaxdiff.agent.result import FieldResult, Result, ToolCall
-from jaxdiff.agent.selection import choose_tool
+from jaxdiff.agent.router import Router
+from jaxdiff.agent.speaking import Speaker
+from jaxdiff.agent.text_pieces import Piece
+from jaxdiff.agent.timing import Timer
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.store import load_base
-from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.errors import HeadMismatch, InputError
 from jaxdiff.schema.merge import merge
-from jaxdiff.schema.tools import Tool, load_tools, parse_tools
+from jaxdiff.schema.tools import Tool
 
-FILLS = ("diffusion", "ar", "parallel")
-MAX_SEED = 2**31
 logger = logging.getLogger("jaxdiff")
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a query is answered.
+class Agent:
+    """A frozen base, a head for it (or none), a router (or none), and tools.
 
-    fill: "diffusion", "ar" or "parallel". steps: denoising steps. temperature: 0 takes the most probable token.
-    seed: of the randomness at a temperature above 0. trace: keep what each denoising step did.
+    functions: by name, the tools that Python can call; see `run`.
     """
 
-    fill: str
-    steps: int = 4
-    temperature: float = 0.0
-    seed: int = 0
-    trace: bool = False
-
-    def __post_init__(self) -> None:
-        if self.fill not in FILLS:
-            raise InputError(f"fill {self.fill!r} is not known; choose from {', '.join(FILLS)}")
-        if not 0 <= self.seed < MAX_SEED:
-            raise InputError(f"seed={self.seed} must be in [0, {MAX_SEED})")
-        self.denoising()
-
-    def denoising(self) -> DenoiseConfig:
-        """The denoising loop's part."""
-        return DenoiseConfig(steps=self.steps, temperature=self.temperature)
-
-
-class Agent:
-    """A frozen base, a head for it (or none), and tools."""
-
-    def __init__(self, base: FrozenBase, head: Head | None, tools: Sequence[Tool] | None, options: Options):
-        self.base, self.head, self.tools, self.options = base, head, tools, options
+    def __init__(
+        self,
+        base: FrozenBase,
+        head: Head | None,
+        tools: Sequence[Tool] | None,
+        options: Options,
+        router: Router | None = None,
+        functions: Mapping[str, PythonTool] | None = None,
+    ):
+        self.base, self.head, self.router, self.options = base, head, router, options
+        self.tools, self.functions = tools, dict(functions or {})
         if options.fill == "diffusion":
             self._required_head()
-        self._prefixes = PrefixReader(base)
+        self._planner = Planner(base, router)
+        self._speaker = Speaker(base)
 
     @classmethod
     def load(
@@ -75,20 +64,18 @@ class Agent:
         tools: Any = None,
         head: str | os.PathLike[str] = "default",
         fill: str | None = None,
-        steps: int = 4,
-        temperature: float = 0.0,
-        seed: int = 0,
         dtype: str | None = None,
-        trace: bool = False,
+        **options: Any,
     ) -> Agent:
-        """Loads a base (see `load_base`) and a head.
+        """Loads a base (see `load_base`), a head and its router.
 
-        tools: OpenAI-style function definitions (a list, or the path of a JSON file). head: "default", the one that
-        comes with the package, or the folder of another. A base that the default head was not trained for answers by
-        fill="parallel" and says so. Raises JaxdiffError: InputError, SchemaError, WeightsError, HeadMismatch, …
+        tools: OpenAI-style function definitions, typed functions, pydantic models (a list of any of them), or the path
+        of a JSON or Python file. head: "default", the one that comes with the package, or the folder of another. A base
+        that the default head was not trained for answers by fill="parallel" and says so. options: see `Options`.
+        Raises JaxdiffError: InputError, SchemaError, WeightsError, HeadMismatch, …
         """
-        parsed = None if tools is None else _tools(tools)
-        checked = Options(fill or "diffusion", steps, temperature, seed, trace)
+        found_tools, functions = (None, {}) if tools is None else collect_tools(tools)
+        checked = _changed(Options(fill or "diffusion"), options)
         loaded = load_base(base, dtype=dtype)
         found = find_head(loaded, head)
         if found is None and fill == "diffusion":
@@ -96,57 +83,92 @@ class Agent:
         if found is None and fill is None:
             logger.warning("base %r has no trained head: values are filled by --fill parallel", loaded.name)
             checked = replace(checked, fill="parallel")
-        return cls(loaded, found, parsed, checked)
+        return cls(loaded, found, found_tools, checked, find_router(loaded, head), functions)
 
-    def __call__(self, query: str, *, tools: Any = None, **changes: Any) -> Result:
-        """Answers one query. tools and `changes` (fill, steps, temperature, seed, trace) override for this query alone.
+    def __call__(self, query: Any, *, tools: Any = None, **changes: Any) -> Result:
+        """Answers a query: a text, or messages as in the OpenAI chat API, the last from the user or from a tool.
 
-        Raises InputError for an empty query or one longer than the largest bucket, FillError where a required value
-        cannot be made valid.
+        tools and `changes` (see `Options`) override for this query alone. Raises InputError for messages that cannot
+        be answered, options that contradict each other and a text longer than the largest bucket; FillError where a
+        required value cannot be made valid.
         """
-        _check_query(query)
-        available = self.tools if tools is None else _tools(tools)
-        if not available:
-            raise InputError("no tools were given")
-        known = [field.name for field in fields(Options)]
-        if unknown := sorted(changes.keys() - set(known)):
-            raise InputError(f"unknown option {unknown[0]!r}; known: tools, {', '.join(known)}")
-        options = replace(self.options, **changes)
-        timer = _Timer()
-        with timer("choose"):
-            tool = choose_tool(self.base, available, query)
-        call = self._call(tool, query, options, timer)
-        return Result("tool", None, (call,), timer.finish())
+        pieces = self.stream(query, tools=tools, **changes)
+        while True:
+            try:
+                next(pieces)
+            except StopIteration as end:
+                return end.value
 
-    def _call(self, tool: Tool, query: str, options: Options, timer: _Timer) -> ToolCall:
-        with timer("prefix"):
-            known = self._prefixes.tool(tool)
-            jax.block_until_ready(known.prefix.cache)
+    def stream(self, query: Any, *, tools: Any = None, **changes: Any) -> Generator[Piece, None, Result]:
+        """Answers as a call of the agent does, text piece by piece; the generator's value is the whole answer.
+
+        Calls come as a whole: no pieces.
+        """
+        available = self.tools if tools is None else collect_tools(tools)[0]
+        options = _changed(self.options, changes)
+        if isinstance(query, str):
+            _check_query(query)
+        allowed = directive(options.mode, options.tool_choice, [tool.name for tool in available or ()])
+        messages = parse_messages(query)
+        asked = next((message for message in reversed(messages) if message.role == "user"), messages[-1])
+        if messages[-1].role == "tool" and len(allowed.modes) > 1:
+            # Results are told in words, unless a call is demanded.
+            allowed = replace(allowed, modes=tuple(mode for mode in allowed.modes if mode != "tool"))
+        timer = Timer()
+        plan = self._planner.plan(asked.content or "", available or (), allowed, timer)
+        if plan.mode == "tool":
+            calls = self._fill(plan.calls, options, timer)
+            return Result("tool", None, calls, timer.finish(), modes=plan.modes)
+        return (yield from self._speak(messages, plan.mode, plan.modes, options, timer))
+
+    def run(self, query: Any, *, tools: Any = None, **changes: Any) -> RunResult:
+        """Answers, and makes the calls of the answer; what a tool raises is its result's error. See `__call__`."""
+        found, functions = self._callable(tools)
+        return execution.run(self, query, functions, tools=found, **changes)
+
+    async def arun(self, query: Any, *, tools: Any = None, **changes: Any) -> RunResult:
+        """As `run`; the agent answers in a thread, and the calls are made at the same time."""
+        found, functions = self._callable(tools)
+        return await execution.arun(self, query, functions, tools=found, **changes)
+
+    def _callable(self, tools: Any) -> tuple[Any, dict[str, PythonTool]]:
+        return (None, self.functions) if tools is None else collect_tools(tools)
+
+    def _speak(
+        self,
+        messages: Sequence[Message],
+        mode: str,
+        modes: dict[str, float] | None,
+        options: Options,
+        timer: Timer,
+    ) -> Generator[Piece, None, Result]:
+        thinking = mode == "think"
+        pieces = self._speaker.stream(messages, options.speaking(thinking))
+        while True:
+            try:
+                with timer("write"):
+                    piece = next(pieces)
+            except StopIteration as end:
+                # A base that cannot think has answered in chat mode, and said so.
+                answered = mode if self._speaker.thinks else "chat"
+                return Result(answered, end.value.text, (), timer.finish(), end.value.thinking, modes)
+            yield piece
+
+    def _fill(self, planned: Sequence[PlannedCall], options: Options, timer: Timer) -> tuple[ToolCall, ...]:
+        asked = [call.asked for call in planned]
         if options.fill == "diffusion":
             head = self._required_head()
             with timer("read"):
-                reading = head.read(tool, known, query)
+                known = [call.reading for call in planned if call.reading is not None]
+                readings = known if known and isinstance(head, ReaderHead) else head.read(asked)
             with timer("fill"):
-                filling = head.fill(tool, query, reading, options.denoising(), seed=options.seed)
+                fillings = head.fill(readings, options.denoising(), seed=options.seed)
         else:
             fill = fill_ar if options.fill == "ar" else fill_parallel
             with timer("fill"):
-                filling = Filling(fill(self.base, tool, known, query))
+                fillings = [Filling(fill(self.base, call.tool, call.known, call.query)) for call in asked]
         with timer("merge"):
-            merged = merge(tool, {name: found.value for name, found in filling.fields.items()})
-        pointers = {field.name: field.pointer for field in tool.fields}
-        kept = {name: found for name, found in filling.fields.items() if name in merged.arguments}
-        confidence = filling.absence
-        for found in kept.values():
-            confidence *= found.confidence
-        return ToolCall(
-            name=tool.name,
-            arguments=merged.arguments,
-            confidence=confidence,
-            fields={pointers[n]: FieldResult(f.confidence, f.source, f.by) for n, f in kept.items()},
-            dropped=merged.dropped,
-            trace=filling.trace if options.trace else None,
-        )
+            return tuple(_call(call, filling, options.trace) for call, filling in zip(planned, fillings, strict=True))
 
     def _required_head(self) -> Head:
         if self.head is None:
@@ -154,21 +176,26 @@ class Agent:
         return self.head
 
 
-class _Timer:
-    """Wall-clock time by stage."""
+def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
+    tool = planned.asked.tool
+    merged = merge(tool, {name: found.value for name, found in filling.fields.items()})
+    pointers = {field.name: field.pointer for field in tool.fields}
+    kept = {name: found for name, found in filling.fields.items() if name in merged.arguments}
+    confidence = filling.absence
+    for found in kept.values():
+        confidence *= found.confidence
 
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._stages: dict[str, float] = {}
+    def in_query(source: tuple[int, int] | None) -> tuple[int, int] | None:
+        return None if source is None else (source[0] + planned.start, source[1] + planned.start)
 
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self._stages[stage] = 1000 * (time.perf_counter() - started)
-
-    def finish(self) -> dict[str, float]:
-        return self._stages | {"total": 1000 * (time.perf_counter() - self._started)}
+    return ToolCall(
+        name=tool.name,
+        arguments=merged.arguments,
+        confidence=confidence,
+        fields={pointers[n]: FieldResult(f.confidence, in_query(f.source), f.by) for n, f in kept.items()},
+        dropped=merged.dropped,
+        trace=filling.trace if trace else None,
+    )
 
 
 def _check_query(query: str) -> None:
@@ -181,5 +208,8 @@ def _check_query(query: str) -> None:
         raise InputError(f"the query is not text: character {error.start} is half of a surrogate pair") from error
 
 
-def _tools(tools: Any) -> tuple[Tool, ...]:
-    return load_tools(Path(tools)) if isinstance(tools, str | os.PathLike) else parse_tools(tools)
+def _changed(options: Options, changes: Mapping[str, Any]) -> Options:
+    known = [field.name for field in fields(Options)]
+    if unknown := sorted(changes.keys() - set(known)):
+        raise InputError(f"unknown option {unknown[0]!r}; known: tools, {', '.join(known)}")
+    return replace(options, **changes)

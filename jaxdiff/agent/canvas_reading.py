@@ -18,7 +18,7 @@ import numpy as np
 from flax import struct
 from jax import Array
 
-from jaxdiff.agent.prefix import ToolPrefix
+from jaxdiff.agent.asked import Asked
 from jaxdiff.agent.prompting import QueryPrompt, query_prompt
 from jaxdiff.base import masks
 from jaxdiff.base.buckets import TOKENS, bucket
@@ -49,9 +49,10 @@ class CanvasBlock:
 class CanvasReading:
     """A query that has been read with its canvas.
 
-    template: the canvas, unpadded. states: [1, N, D] float32, the base's states at the canvas, N padded.
+    template: the tool's canvas, unpadded. states: [1, N, D] float32, the base's states at the canvas, N padded.
     """
 
+    tool: Tool
     template: SchemaTemplate
     states: Array
 
@@ -117,15 +118,15 @@ def read_canvas(
     return states.astype(jnp.float32)
 
 
-def read_query_canvas(base: FrozenBase, tool: Tool, known: ToolPrefix, query: str) -> CanvasReading:
-    """Reads one query and its canvas. Raises InputError where either is longer than the largest bucket."""
-    template, prompt = canvas_template(base, tool), query_prompt(base, query)
+def read_query_canvas(base: FrozenBase, call: Asked) -> CanvasReading:
+    """Reads a call's query and canvas. Raises InputError where either is longer than the largest bucket."""
+    tool, prefix = call.tool, call.known.prefix
+    template, prompt = canvas_template(base, tool), query_prompt(base, call.query)
     length = len(prompt.ids) + len(prompt.ending)
     block = build_canvas_block(
         base, template, [prompt], rows=1,
         prompt_slots=bucket(length, TOKENS, "tokens of the query"),
         canvas_slots=bucket(len(template.tokens), TOKENS, f"canvas of {tool.name!r}"),
     )  # fmt: skip
-    prefix = known.prefix
     states = read_canvas(base.module, base.params, prefix.cache, prefix.valid, np.int32(prefix.length), block)
-    return CanvasReading(template, states)
+    return CanvasReading(tool, template, states)

@@ -6,7 +6,7 @@ rest is denoised beside them. An optional field whose first token is <NULL> is l
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,9 +17,9 @@ import numpy as np
 from flax import struct
 from jax import Array
 
+from jaxdiff.agent.asked import Asked, Present
 from jaxdiff.agent.canvas_reading import CanvasReading, canvas_of, read_query_canvas, written_ids
 from jaxdiff.agent.filled import FilledField, Filling, FillTrace
-from jaxdiff.agent.prefix import ToolPrefix
 from jaxdiff.base.buckets import FIELDS, bucket
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion import residual
@@ -47,24 +47,29 @@ class ResidualHead:
         """Puts a head from disk on the device."""
         return cls(base, ResidualConfig.from_dict(loaded.config), jax.tree.map(jnp.asarray, loaded.params))
 
-    def read(self, tool: Tool, known: ToolPrefix, query: str) -> CanvasReading:
-        """What the base says at the canvas. Raises InputError where the query is longer than the largest bucket."""
-        reading = read_query_canvas(self.base, tool, known, query)
-        jax.block_until_ready(reading.states)
-        return reading
+    def read(self, asked: Sequence[Asked]) -> list[CanvasReading]:
+        """What the base says at each call's canvas, one call after the other: every tool has a canvas of its own.
+
+        Raises InputError where a query is longer than the largest bucket.
+        """
+        readings = [read_query_canvas(self.base, call) for call in asked]
+        jax.block_until_ready([reading.states for reading in readings])
+        return readings
 
     def fill(
         self,
-        tool: Tool,
-        query: str,
-        reading: CanvasReading,
+        readings: Sequence[CanvasReading],
         denoising: DenoiseConfig,
         *,
         seed: int = 0,
-        present: Collection[str] | None = None,
-    ) -> Filling:
-        """Fills the fields of one call. present: exactly these fields are filled; None: the head decides."""
-        return fill_residual(self, tool, reading, denoising, seed=seed, present=present)
+        present: Sequence[Present] | None = None,
+    ) -> list[Filling]:
+        """Fills each call, one after the other; present: of each call."""
+        told = [None] * len(readings) if present is None else present
+        return [
+            fill_residual(self, reading, denoising, seed=seed, present=fields)
+            for reading, fields in zip(readings, told, strict=True)
+        ]
 
 
 @struct.dataclass
@@ -82,17 +87,17 @@ class Options:
 
 def fill_residual(
     head: ResidualHead,
-    tool: Tool,
     reading: CanvasReading,
     denoising: DenoiseConfig,
     *,
     seed: int = 0,
-    present: Collection[str] | None = None,
+    present: Present = None,
 ) -> Filling:
     """Fills the fields of one call from what was read of the query.
 
     present: exactly these fields are filled; None: the head decides.
     """
+    tool = reading.tool
     if not tool.fields:
         return Filling({})
     base, template, size = head.base, reading.template, reading.states.shape[1]
@@ -140,7 +145,7 @@ def fill_residual(
     if composed:
         owners = [(position, tool.fields[i].name) for i in wanted for position in slots[i]]
         values = jax.tree.map(lambda x: x[:, :, [position for position, _ in owners]], result.trace)
-        trace = FillTrace.of(base, values, tuple(name for _, name in owners), {mask_id: "·", null_id: ""})
+        trace = FillTrace.of(base, values, 0, tuple(name for _, name in owners), {mask_id: "·", null_id: ""})
     return Filling(filled, absence, trace)
 
 

@@ -41,13 +41,17 @@ class FillTrace:
     confidence: np.ndarray
 
     @classmethod
-    def of(cls, base: FrozenBase, trace: Trace, fields: tuple[str, ...], names: Mapping[int, str]) -> FillTrace:
-        """The first row of a trace in words. names: text of ids that the base cannot decode."""
+    def of(
+        cls, base: FrozenBase, trace: Trace, row: int, fields: tuple[str, ...], names: Mapping[int, str]
+    ) -> FillTrace:
+        """A row of a trace in words. names: text of ids that the base cannot decode."""
         count = len(fields)
-        tokens = np.asarray(trace.tokens)[:, 0, :count]
+        tokens, revealed, confidence = (
+            np.asarray(part)[:, row, :count] for part in (trace.tokens, trace.revealed, trace.confidence)
+        )
         words = {int(i): names[int(i)] if int(i) in names else base.decode([int(i)]) for i in np.unique(tokens)}
         texts = tuple(tuple(words[int(i)] for i in step) for step in tokens)
-        return cls(fields, texts, np.asarray(trace.revealed)[:, 0, :count], np.asarray(trace.confidence)[:, 0, :count])
+        return cls(fields, texts, revealed, confidence)
 
 
 @dataclass(frozen=True)

@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
+from jaxdiff.agent.asked import Asked, Present
 from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.agent.fill_residual import ResidualHead
 from jaxdiff.agent.filled import Filling
-from jaxdiff.agent.prefix import ToolPrefix
+from jaxdiff.agent.router import Router
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.denoise import DenoiseConfig
-from jaxdiff.diffusion.head_files import LoadedHead, check_base, load_head
-from jaxdiff.schema.tools import Tool
+from jaxdiff.diffusion.head_files import CARD_FILE, LoadedHead, check_base, load_head
+from jaxdiff.errors import WeightsError
+from jaxdiff.routing.config import RouterConfig
+from jaxdiff.routing.head import Calibration
 
 
 class Head(Protocol):
     """A trained head with the base that it was trained for."""
 
-    def read(self, tool: Tool, known: ToolPrefix, query: str) -> Any:
-        """What the frozen base says of a query, for `fill`. Raises InputError for a query beyond the largest bucket."""
+    def read(self, asked: Sequence[Asked]) -> Sequence[Any]:
+        """What the base says of each call, for `fill`. Raises InputError for a query beyond the largest bucket."""
 
     def fill(
         self,
-        tool: Tool,
-        query: str,
-        reading: Any,
+        readings: Sequence[Any],
         denoising: DenoiseConfig,
         *,
         seed: int = 0,
-        present: Collection[str] | None = None,
-    ) -> Filling:
-        """Fills the fields of one call. present: exactly these fields are filled; None: the head decides."""
+        present: Sequence[Present] | None = None,
+    ) -> list[Filling]:
+        """Fills each call, which comes out the same alone or among others.
+
+        present: for each call the fields that it has; None: the head decides for all.
+        """
 
 
 KINDS: dict[str, Callable[[FrozenBase, LoadedHead], Head]] = {
@@ -43,14 +47,41 @@ KINDS: dict[str, Callable[[FrozenBase, LoadedHead], Head]] = {
 }
 
 
+ROUTER_FOLDER = "router"
+
+
 def find_head(base: FrozenBase, head: str | os.PathLike[str] = "default") -> Head | None:
     """The head in a folder, or the one that comes with the package: None where that was trained for another base.
 
     Raises WeightsError for a missing or damaged head, HeadMismatch for one of another base.
     """
-    folder = Path(str(files("jaxdiff"))) / "assets" / "reader" if head == "default" else Path(head)
+    folder = _folder(head)
     loaded = load_head(folder)
     if head == "default" and loaded.card["base_fingerprint"] != base.fingerprint:
         return None
     check_base(loaded.card, base.fingerprint)
+    if loaded.kind not in KINDS:
+        raise WeightsError(f"head {folder} is a {loaded.kind}, which fills no call; give the folder that it stands in")
     return KINDS[loaded.kind](base, loaded)
+
+
+def find_router(base: FrozenBase, head: str | os.PathLike[str] = "default") -> Router | None:
+    """The router in a head's folder; None where there is none, or where the default one is of another base.
+
+    Raises WeightsError for a damaged router, HeadMismatch for one of another base.
+    """
+    folder = _folder(head) / ROUTER_FOLDER
+    if not (folder / CARD_FILE).exists():
+        return None
+    loaded = load_head(folder)
+    if head == "default" and loaded.card["base_fingerprint"] != base.fingerprint:
+        return None
+    check_base(loaded.card, base.fingerprint)
+    if loaded.kind != "router":
+        raise WeightsError(f"{folder} holds a {loaded.kind}, not a router")
+    calibration = Calibration.from_dict(loaded.card.get("calibration", {}))
+    return Router(base, RouterConfig.from_dict(loaded.config), loaded.params, calibration)
+
+
+def _folder(head: str | os.PathLike[str]) -> Path:
+    return Path(str(files("jaxdiff"))) / "assets" / "reader" if head == "default" else Path(head)

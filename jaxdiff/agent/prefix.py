@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -86,6 +87,33 @@ def read(base: FrozenBase, ids: list[int], before: Prefix | None, what: str = "p
     if before is None:
         return Prefix(cache, valid, len(ids))
     return Prefix(cache, np.concatenate([before.valid, valid], 1), start + len(ids))
+
+
+def stack(prefixes: Sequence[Prefix], rows: int) -> tuple[KVCache, np.ndarray]:
+    """Keys and values of one prefix a row, padded to S common slots, and which slots hold tokens [B, S] bool.
+
+    Where all are the same, one row for all; else `rows` rows, of which those beyond the prefixes repeat the first.
+    """
+    first = prefixes[0]
+    if all(prefix is first for prefix in prefixes):
+        return first.cache, first.valid
+    slots = max(prefix.cache.slots for prefix in prefixes)
+    padded = {id(prefix): _padded(prefix, slots) for prefix in prefixes}
+    caches, valid = zip(*(padded[id(prefix)] for prefix in [*prefixes, *[first] * (rows - len(prefixes))]), strict=True)
+    return _side_by_side(caches), np.concatenate(valid)
+
+
+def _padded(prefix: Prefix, slots: int) -> tuple[KVCache, np.ndarray]:
+    if prefix.cache.slots == slots:
+        return prefix.cache, prefix.valid
+    return prefix.cache.pad_to(slots), np.pad(prefix.valid, ((0, 0), (0, slots - prefix.cache.slots)))
+
+
+@jax.jit
+def _side_by_side(caches: tuple[KVCache, ...]) -> KVCache:
+    """Rows of equally many slots as one cache."""
+    stacked: KVCache = jax.tree.map(lambda *rows: jnp.concatenate(rows, axis=1), *caches)
+    return stacked
 
 
 @partial(jax.jit, static_argnums=0)

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxdiff.agent import agent as agent_module
-from jaxdiff.agent import fill_diffusion, prefix, reading
+from jaxdiff.agent import compose, evidence, fill_diffusion, prefix
 from jaxdiff.agent.agent import Agent, Options
-from jaxdiff.agent.filled import FilledField, Filling
+from jaxdiff.agent.asked import Asked
+from jaxdiff.agent.filled import FilledField, Filling, FillTrace
 from jaxdiff.agent.heads import find_head
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.diffusion.head_files import save_head
@@ -149,7 +150,7 @@ def test_confidence_of_the_call_is_that_of_all_its_parts(monkeypatch):
     filling = Filling({"title": FilledField("x", 0.5, "copy", (0, 1)), "colour": FilledField("red", 0.8, "candidate"),
                        "a/b~c": FilledField(True, 1.0, "candidate"), "note": FilledField("y", 0.25, "compose")},
                       absence=0.5)  # fmt: skip
-    monkeypatch.setattr(fill_diffusion, "fill_diffusion", lambda *args, **kwargs: filling)
+    monkeypatch.setattr(fill_diffusion, "fill_diffusion", lambda *args, **kwargs: [filling])
     call = agent_of()(QUERY).calls[0]
     assert call.confidence == pytest.approx(0.5 * 0.8 * 0.25 * 0.5)
     assert call.fields["/title"].source == (0, 1) and call.fields["/note"].by == "compose"
@@ -159,7 +160,7 @@ def test_confidence_of_the_call_is_that_of_all_its_parts(monkeypatch):
 def test_optional_values_that_are_not_valid_are_reported(monkeypatch):
     tool = {"name": "count", "parameters": {"type": "object", "properties": {"n": {"type": "integer", "maximum": 3}}}}
     filling = Filling({"n": FilledField("12", 0.5, "copy", (6, 8))})
-    monkeypatch.setattr(fill_diffusion, "fill_diffusion", lambda *args, **kwargs: filling)
+    monkeypatch.setattr(fill_diffusion, "fill_diffusion", lambda *args, **kwargs: [filling])
     call = agent_of(tools=[tool])(QUERY).calls[0]
     assert call.arguments == {} == call.fields and "maximum" in call.dropped["n"]
     tool["parameters"]["required"] = ["n"]
@@ -170,9 +171,9 @@ def test_optional_values_that_are_not_valid_are_reported(monkeypatch):
 def test_overrides_hold_for_one_query(monkeypatch):
     seen = []
 
-    def spy(head, tool, query, offsets, features, config, *, seed, present):
-        seen.append((tool.name, config.steps, config.temperature, seed, present))
-        return Filling({})
+    def spy(head, readings, config, *, seed, present):
+        seen.extend((reading.tool.name, config.steps, config.temperature, seed, present) for reading in readings)
+        return [Filling({}) for _ in readings]
 
     monkeypatch.setattr(fill_diffusion, "fill_diffusion", spy)
     agent = agent_of(tools=[ECHO], steps=7)
@@ -258,7 +259,7 @@ def test_trace_of_each_denoising_step():
     (tool,) = parse_tools([tool])
     known = prefix.PrefixReader(BASE).tool(tool)
     for head in HEADS:
-        filling = head.fill(tool, QUERY, head.read(tool, known, QUERY), DenoiseConfig(steps=3))
+        (filling,) = head.fill(head.read([Asked(tool, known, QUERY)]), DenoiseConfig(steps=3))
         assert filling.fields["day"].by == "compose" and filling.fields["day"].source is None
         trace = filling.trace
         size = len(trace.fields)
@@ -271,9 +272,9 @@ def test_trace_of_each_denoising_step():
 
 
 def test_trace_comes_only_when_asked(monkeypatch):
-    trace = fill_diffusion.FillTrace(("say",), (("x",),), np.ones((1, 1), bool), np.ones((1, 1)))
+    trace = FillTrace(("say",), (("x",),), np.ones((1, 1), bool), np.ones((1, 1)))
     filling = Filling({"say": FilledField("x", 1.0, "compose")}, trace=trace)
-    monkeypatch.setattr(fill_diffusion, "fill_diffusion", lambda *args, **kwargs: filling)
+    monkeypatch.setattr(fill_diffusion, "fill_diffusion", lambda *args, **kwargs: [filling])
     agent = agent_of(tools=[ECHO])
     assert agent(QUERY).calls[0].trace is None
     assert agent(QUERY, trace=True).calls[0].trace is trace
@@ -299,7 +300,7 @@ def test_programs_are_traced_once():
             assert error.field == "d"
 
     ask(QUERY)
-    programs = (prefix._read, reading.read_block, fill_diffusion._encode, fill_diffusion._denoise)
+    programs = (prefix._read, evidence.read_block, fill_diffusion._encode, compose._denoise)
     traced = [program._cache_size() for program in programs]
     assert min(traced) > 0
     for query in ("Paint it blue and note 7", "Say nothing", "Für 日本 🍷"):

@@ -10,6 +10,7 @@ import pytest
 
 from jaxdiff.agent import canvas_reading, fill_residual
 from jaxdiff.agent.agent import Agent, Options
+from jaxdiff.agent.asked import Asked
 from jaxdiff.agent.canvas_reading import canvas_of, canvas_template, read_query_canvas
 from jaxdiff.agent.fill_residual import ResidualHead
 from jaxdiff.agent.heads import find_head
@@ -147,7 +148,7 @@ def assert_same(filling, want):
 @pytest.mark.parametrize("seed, present", [(0, None), (1, None), (2, None), (0, {"note", "gift"}), (1, {"level"})])
 def test_equals_plain_rules_over_the_whole_unpadded_text(base, known, seed, present):
     head = random_head(base, seed)
-    filling = head.fill(TOOL, QUERY, head.read(TOOL, known, QUERY), STEPS, present=present)
+    (filling,) = head.fill(head.read([Asked(TOOL, known, QUERY)]), STEPS, present=[present])
     assert_same(filling, PlainFill(head, TOOL, QUERY).fill(STEPS.steps, present))
     if present is not None:
         assert set(filling.fields) == present and filling.absence == 1.0
@@ -157,23 +158,22 @@ def test_equals_plain_rules_over_the_whole_unpadded_text(base, known, seed, pres
 
 def test_padding_changes_nothing(base, known, monkeypatch):
     head = random_head(base, 0)
-    small, plain = (
-        read_query_canvas(base, TOOL, known, QUERY),
-        head.fill(TOOL, QUERY, head.read(TOOL, known, QUERY), STEPS),
-    )
+    call = Asked(TOOL, known, QUERY)
+    small, (plain,) = read_query_canvas(base, call), head.fill(head.read([call]), STEPS)
     monkeypatch.setattr(canvas_reading, "TOKENS", (256,))
-    large = read_query_canvas(base, TOOL, known, QUERY)
+    large = read_query_canvas(base, call)
     length = len(small.template.tokens)
     assert small.states.shape[1] < large.states.shape[1] == 256
     np.testing.assert_allclose(small.states[:, :length], large.states[:, :length], atol=2e-5)
-    padded = head.fill(TOOL, QUERY, large, STEPS)
+    (padded,) = head.fill([large], STEPS)
     assert_same(padded, {name: (field.value, field.confidence) for name, field in plain.fields.items()})
     np.testing.assert_allclose(padded.absence, plain.absence, rtol=5e-3)
 
 
 def test_the_trace_shows_the_value_positions_of_every_step(base, known):
     head = random_head(base, 0)
-    trace = head.fill(TOOL, QUERY, head.read(TOOL, known, QUERY), STEPS).trace
+    (filling,) = head.fill(head.read([Asked(TOOL, known, QUERY)]), STEPS)
+    trace = filling.trace
     slots = {segment.name: len(segment.value_positions) for segment in canvas_template(base, TOOL).segments}
     assert {name: trace.fields.count(name) for name in slots} == slots
     shape = (STEPS.steps, sum(slots.values()))
@@ -187,19 +187,20 @@ def test_the_trace_shows_the_value_positions_of_every_step(base, known):
 def test_programs_are_traced_once(base, known):
     programs = (canvas_reading.read_canvas, fill_residual._denoise)
     head = random_head(base, 3)
-    head.fill(TOOL, QUERY, head.read(TOOL, known, QUERY), STEPS)
+    head.fill(head.read([Asked(TOOL, known, QUERY)]), STEPS)
     traced = [program._cache_size() for program in programs]
     for query in ("Paint 70 doors blue please, and no note", "Paint it red wine, 7 times"):
-        head.fill(TOOL, query, head.read(TOOL, known, query), STEPS)
+        head.fill(head.read([Asked(TOOL, known, query)]), STEPS)
     assert [program._cache_size() for program in programs] == traced
 
 
 def test_a_tool_without_fields_and_a_query_that_is_too_long(base, known):
     head = random_head(base, 0)
     empty = tool_of({}, ())
-    assert head.fill(empty, QUERY, head.read(empty, PrefixReader(base).tool(empty), QUERY), STEPS).fields == {}
+    (filling,) = head.fill(head.read([Asked(empty, PrefixReader(base).tool(empty), QUERY)]), STEPS)
+    assert filling.fields == {}
     with pytest.raises(InputError, match="tokens of the query"):
-        head.read(TOOL, known, "long " * 3000)
+        head.read([Asked(TOOL, known, "long " * 3000)])
 
 
 def test_the_agent_answers_by_a_residual_head_from_disk(base, known, tmp_path):

@@ -8,24 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.agent.asked import Asked
+from jaxdiff.agent.evidence import FLOOR, TELLING_WORDS, key_taps, read_block, telling_ids, token_taps
 from jaxdiff.agent.key_block import CANDIDATE_TOKENS, Sizes, build_block
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.agent.prompting import candidate_text, example_ids, key_ids, query_prompt, tool_prompt
-from jaxdiff.agent.reading import (
-    FLOOR,
-    TELLING_WORDS,
-    assemble,
-    key_taps,
-    read_block,
-    read_query,
-    reader_config,
-    telling_ids,
-    token_taps,
-)
+from jaxdiff.agent.query_features import assemble
+from jaxdiff.agent.reading import reader_config
 from jaxdiff.base import masks
 from jaxdiff.errors import InputError
 from tests.agent.frozen_fills import tiny_base, tool_of
-from tests.agent.tiny import few_buckets
+from tests.agent.tiny import few_buckets, read_alone
 
 QUERIES = (
     "Paint 12 doors red wine please, note x",
@@ -128,7 +121,7 @@ def parts_of(features, row, i, field):
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_features_equal_those_of_one_uncached_text_a_field(base, known, query):
-    features = read_query(base, TOOL, known, query).features
+    features = read_alone(base, TOOL, known, query).features
     for i, field in enumerate(TOOL.fields):
         want = PlainReading(base, query, field).parts
         got = parts_of(features, 0, i, field)
@@ -140,10 +133,10 @@ def test_features_equal_those_of_one_uncached_text_a_field(base, known, query):
 
 
 def test_order_and_number_of_fields_do_not_matter(base, known):
-    whole = read_query(base, TOOL, known, QUERIES[0]).features
+    whole = read_alone(base, TOOL, known, QUERIES[0]).features
     chosen = (6, 0, 2)
     some = dataclasses.replace(TOOL, fields=tuple(TOOL.fields[i] for i in chosen))
-    got = read_query(base, some, known, QUERIES[0]).features
+    got = read_alone(base, some, known, QUERIES[0]).features
     words = int(whole.token_mask[0].sum())
     for name in PER_FIELD:
         want, some = np.asarray(getattr(whole, name))[0, list(chosen)], np.asarray(getattr(got, name))[0, :3]
@@ -156,12 +149,13 @@ def test_order_and_number_of_fields_do_not_matter(base, known):
 
 def test_rows_of_a_batch_equal_single_rows(base, known):
     prompts = [query_prompt(base, query) for query in QUERIES]
-    block = build_block(base, TOOL, known, prompts, Sizes(slots=192, query=192, fields=8, candidates=8), rows=4)
+    asked = [Asked(TOOL, known, query) for query in QUERIES]
+    block = build_block(base, asked, prompts, Sizes(rows=4, slots=192, query=192, fields=8, candidates=8))
     evidence = read_block(base.module, base.params, known.prefix.cache, known.prefix.valid, block, telling_ids(base))
-    batch = assemble(TOOL, block, evidence, list(zip(QUERIES, prompts, strict=True)))
+    batch = assemble(asked, prompts, block, evidence)
     assert not batch.token_mask[3].any() and not batch.field_mask[3].any() and not batch.candidate_mask[3].any()
     for row, query in enumerate(QUERIES):
-        single = read_query(base, TOOL, known, query).features
+        single = read_alone(base, TOOL, known, query).features
         for name, value in vars(single).items():
             got, want = np.asarray(getattr(batch, name))[row], np.asarray(value)[0]
             if want.dtype in (np.bool_, np.int32):
@@ -177,15 +171,15 @@ def test_rows_of_a_batch_equal_single_rows(base, known):
 
 def test_surface_facts(base, known):
     query = "Paint 12 Blue walls!"
-    reading = read_query(base, TOOL, known, query)
+    reading = read_alone(base, TOOL, known, query)
     shape = reading.features.token_shape[0]
-    for i, (start, end) in enumerate(reading.prompt.offsets):
+    for i, (start, end) in enumerate(reading.offsets):
         piece = query[start:end]
         word = piece.strip()
         want = [piece[0] == " ", word.isalpha(), word[:1].isupper(), any(map(str.isdigit, word)), word == "!",
                 end == len(query)]  # fmt: skip
         assert shape[i].tolist() == [float(fact) for fact in want], piece
-    assert not shape[len(reading.prompt.offsets) :].any()
+    assert not shape[len(reading.offsets) :].any()
 
 
 def test_facts_of_the_schema_and_of_listed_values(base):
@@ -197,7 +191,7 @@ def test_facts_of_the_schema_and_of_listed_values(base):
         },
         ("who",),
     )
-    features = read_query(base, tool, PrefixReader(base).tool(tool), "in First class for Ann").features
+    features = read_alone(base, tool, PrefixReader(base).tool(tool), "in First class for Ann").features
     required, defaulted, listed, count = np.asarray(features.field_facts[0, :3, :4]).T
     assert required.tolist() == [0, 0, 1] and defaulted.tolist() == [1, 1, 0] and listed.tolist() == [1, 0, 0]
     assert set(count) == {3 / 8}
@@ -210,7 +204,7 @@ def test_facts_of_the_schema_and_of_listed_values(base):
 
 
 def test_a_reader_fits_what_is_read(base, known):
-    features = read_query(base, TOOL, known, QUERIES[0]).features
+    features = read_alone(base, TOOL, known, QUERIES[0]).features
     config = reader_config(base.config)
     widths = {
         "key_attention": config.attention,
@@ -230,6 +224,6 @@ def test_a_reader_fits_what_is_read(base, known):
 
 def test_a_query_that_is_too_long(base, known):
     with pytest.raises(InputError, match="tokens of the query"):
-        read_query(base, TOOL, known, "long " * 80)
+        read_alone(base, TOOL, known, "long " * 80)
     with pytest.raises(InputError, match="reads at most 2048"):
-        read_query(base, TOOL, known, "long " * 3000)
+        read_alone(base, TOOL, known, "long " * 3000)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdiff.agent.reading import FLOOR
+from jaxdiff.agent.evidence import FLOOR
 from jaxdiff.schema.budget import slot_tokens
 from jaxdiff.schema.tools import parse_tools
 from jaxdiff.schema.values import write_value

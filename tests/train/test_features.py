@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from jaxdiff.agent.prefix import PrefixReader
-from jaxdiff.agent.reading import read_query
 from jaxdiff.schema.tools import parse_tools
 from jaxdiff_train import features
 from jaxdiff_train.batches import pad_queries, to_float32
 from jaxdiff_train.features import PARTS, extract, store_key
 from jaxdiff_train.row_store import is_complete
 from tests.agent.frozen_fills import tiny_base
+from tests.agent.tiny import read_alone
 from tests.train.reader_rows import LONG, PAINT, ROWS, row
 
 MANY = row(
@@ -40,7 +40,7 @@ def reads(base):
     found = {}
     for wanted in (*ROWS, MANY, SAME_TOOL[0], SAME_TOOL[-1]):
         tool = parse_tools([wanted.tool])[0]
-        found[wanted.query] = read_query(base, tool, prefixes.tool(tool), wanted.query).features
+        found[wanted.query] = read_alone(base, tool, prefixes.tool(tool), wanted.query).features
     return found
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.agent.asked import Asked
 from jaxdiff.agent.canvas_reading import canvas_template, read_query_canvas
 from jaxdiff.agent.fill_residual import ResidualHead
 from jaxdiff.agent.prefix import PrefixReader
@@ -60,7 +61,7 @@ def test_stored_states_are_those_that_answering_reads(base, store):
     tool = store.tool(0)
     known = PrefixReader(base).tool(tool)
     for i, found in enumerate(store.rows):
-        reading = read_query_canvas(base, tool, known, found.query)
+        reading = read_query_canvas(base, Asked(tool, known, found.query))
         length = len(reading.template.tokens)
         assert store.part("states", i).shape == (length, base.config.hidden_size)
         np.testing.assert_allclose(store.part("states", i), reading.states[0, :length], atol=5e-3)
