@@ -81,7 +81,8 @@ class Speaker:
             self._think = opening, closing
         # The plain template that stands in for a missing one ends turns in its own way.
         turn_end = base.special(TURN_END) if base.chat_template is None else []
-        self._ends = base.config.eos_token_ids + (tuple(turn_end) if len(turn_end) == 1 else ())
+        ends = [*base.config.eos_token_ids, *(turn_end if len(turn_end) == 1 else ())]
+        self._ends = tuple(dict.fromkeys(ends))
         self._stop = (TURN_END,) if len(turn_end) > 1 else ()
 
     @property

@@ -82,7 +82,7 @@ def test_the_template_of_the_default_base(reference, default_base, messages, add
 CALLS = """{% for m in messages %}{{ '<|im_start|>' + m.role }} {{ m.name }} {{ m.tool_call_id }} {{ m.content }}
 {% for call in m.tool_calls %}
 {{ call.id }} {{ call.type }} {{ call.function.name }} {{ call.function.arguments | tojson }}
-{% endfor %}{{ eos_token }}{% break %}{% endfor %}{{ tools | tojson }}"""
+{% endfor %}{{ eos_token }}{% break %}{% endfor %}{{ tools | tojson }}{{ strftime_now('%Y') }}"""
 ASKED = [
     Message("assistant", "Let me see.", (RequestedCall("c1", "weather", {"city": "Köln", "n": [1, None]}),)),
     Message("tool", "rain", tool_call_id="c1", name="weather"),

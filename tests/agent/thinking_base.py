@@ -27,7 +27,7 @@ TEMPLATE = r"""
   {%- endif -%}
   {%- set rules = rules.replace("/no_think", "").replace("/think", "").rstrip() -%}
 {%- endif -%}
-{{- "<|im_start|>system\nYear: " ~ strftime_now("%Y") ~ "\nMode: " + mode + "\n" -}}
+{{- "<|im_start|>system\nDate: " ~ strftime_now("%%") ~ "\nMode: " + mode + "\n" -}}
 {%- if rules -%}
   {{- rules + "\n" -}}
 {%- elif mode == "/think" -%}
