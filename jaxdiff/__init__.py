@@ -13,11 +13,18 @@ from jaxdiff.errors import JaxdiffError
 
 if TYPE_CHECKING:
     from jaxdiff.agent.agent import Agent
+    from jaxdiff.agent.conversation import Conversation
+    from jaxdiff.agent.python_tools import tool
     from jaxdiff.base.store import load_base
 
-__all__ = ["Agent", "JaxdiffError", "load_base"]
+__all__ = ["Agent", "Conversation", "JaxdiffError", "load_base", "tool"]
 
-_PLACES = {"Agent": "jaxdiff.agent.agent", "load_base": "jaxdiff.base.store"}
+_PLACES = {
+    "Agent": "jaxdiff.agent.agent",
+    "Conversation": "jaxdiff.agent.conversation",
+    "load_base": "jaxdiff.base.store",
+    "tool": "jaxdiff.agent.python_tools",
+}
 
 
 def __getattr__(name: str) -> Any:

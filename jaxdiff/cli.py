@@ -1,4 +1,4 @@
-"""The command line: `jaxdiff call`, and `train` and `convert`, which hand over to their own packages."""
+"""The command line: `jaxdiff call` and `chat`, and `train` and `convert`, which hand over to their own packages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from jaxdiff.chat.command import MODES, add_options, start
 from jaxdiff.errors import JaxdiffError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(words)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        return _call(options)
+        return start(options) if options.command == "chat" else _call(options)
     except JaxdiffError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -55,10 +56,19 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="jaxdiff", description="Function calls by diffusion over a frozen base.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    call = commands.add_parser("call", help="answer one query by a function call")
+    call = commands.add_parser("call", help="answer one query by function calls or in text")
     call.add_argument("query", metavar="QUERY")
-    call.add_argument("--tools", required=True, metavar="FILE", help="JSON list of OpenAI-style function definitions")
+    call.add_argument(
+        "--tools",
+        required=True,
+        metavar="FILE",
+        help="JSON list of OpenAI-style function definitions, or a Python file of tools",
+    )
     call.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    call.add_argument("--mode", choices=MODES, default="auto", help="how to answer (default: auto)")
+    call.add_argument(
+        "--tool-choice", default="auto", metavar="CHOICE", help="auto (default), none, required or a name"
+    )
     call.add_argument("--fill", choices=("diffusion", "ar", "parallel"), help="default: diffusion")
     call.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
     call.add_argument("--base", default="default", metavar="NAME|PATH", help="a name, folder, .gguf file or org/repo")
@@ -66,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     call.add_argument("--dtype", choices=("float32", "bfloat16"), help="type the base computes in (default: as stored)")
     call.add_argument("--seed", type=int, default=0, help="of the randomness at a temperature above 0")
     call.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
+    call.add_argument("--max-new-tokens", type=int, default=256, help="of an answer in text (default: 256)")
     call.add_argument("--trace", action="store_true", help="show what each denoising step did")
+    add_options(commands.add_parser("chat", help="talk in the terminal, with calls of tools"))
     for name, text in HANDED_OVER.items():
         commands.add_parser(name, help=text, add_help=False)
     return parser
@@ -88,6 +100,9 @@ def _call(options: argparse.Namespace) -> int:
         seed=options.seed,
         dtype=options.dtype,
         trace=options.trace,
+        mode=options.mode,
+        tool_choice=options.tool_choice,
+        max_new_tokens=options.max_new_tokens,
     )
     result = agent(options.query)
     if options.json:
@@ -103,24 +118,20 @@ def _call(options: argparse.Namespace) -> int:
 def _show(query: str, result: Result) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+
+    from jaxdiff.chat.call_table import show_call
 
     console = Console()
     for call in result.calls:
-        table = Table(title=escape(f"{call.name}   confidence {call.confidence:.2f}"), title_justify="left")
-        for heading in ("field", "value", "confidence", "by", "from the query"):
-            table.add_column(heading)
-        for pointer, found in call.fields.items():
-            name = pointer[1:].replace("~1", "/").replace("~0", "~")
-            words = "" if found.source is None else query[slice(*found.source)]
-            value = json.dumps(call.arguments[name], ensure_ascii=False)
-            table.add_row(*map(escape, (name, value, f"{found.confidence:.2f}", found.by, words)))
-        console.print(table)
-        for name, reason in call.dropped.items():
-            console.print(escape(f"left out {name}: {reason}"))
+        show_call(console, call, query)
         print(json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False))
+    if result.thinking is not None:
+        console.print(escape(result.thinking), style="dim")
+    if result.text is not None:
+        print(result.text)
+    chosen = "".join(f"{mode} {value:.2f}  " for mode, value in (result.modes or {}).items())
     stages = "  ".join(f"{stage} {value:.0f} ms" for stage, value in result.timing_ms.items())
-    console.print(escape(stages), style="dim")
+    console.print(escape(chosen + stages), style="dim")
 
 
 def _show_trace(call: ToolCall, to_stderr: bool) -> None:

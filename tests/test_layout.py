@@ -1,4 +1,4 @@
-"""Imports run one way, runtime -> agent -> {schema, diffusion, base} -> config, and rooms keep to their libraries."""
+"""Imports run one way, and rooms keep to their libraries."""
 
 import ast
 import importlib.metadata
@@ -15,17 +15,19 @@ ROOT = Path(__file__).parent.parent
 
 # What the modules of a room of `jaxdiff` may import besides their own room. "" is the package, `jaxdiff/__init__.py`.
 BOTTOM = {"config", "errors"}
-MIDDLE = BOTTOM | {"base", "diffusion", "schema"}
+MIDDLE = BOTTOM | {"base", "diffusion", "routing", "schema"}
 MAY_IMPORT = {
     "errors": set(),
     "config": {"errors"},
     "schema": BOTTOM,
     "base": BOTTOM,
-    "diffusion": MIDDLE,
+    "diffusion": MIDDLE - {"routing"},
+    "routing": BOTTOM,
     "agent": MIDDLE,
     "runtime": MIDDLE | {"agent"},
+    "chat": MIDDLE | {"agent", "runtime"},
     "": MIDDLE | {"agent", "runtime"},
-    "cli": MIDDLE | {"agent", "runtime", ""},
+    "cli": MIDDLE | {"agent", "runtime", "chat", ""},
 }
 INSTALLED_NAMES = {"jaxdiff": "jaxdiff", "train": "jaxdiff_train", "convert": "jaxdiff_convert"}
 # The two places that hand over to the other packages, by an import inside a function.

@@ -23,6 +23,7 @@ from .features import progress_line
 from .loop import Trained
 from .packs import TRAIN_PACKS, expand_packs
 from .recipes import RECIPES
+from .routing_cli import train as train_router
 from .row_store import RowStore
 from .rows import Row, read_rows, supported
 from .settings import PACKS_SOURCE, Source, TrainSettings, settings_from_args
@@ -43,9 +44,16 @@ LICENCES = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Trains by the settings of the command line; 0, or 2 with one line on stderr where that cannot be done."""
+    """Trains by the settings of the command line; 0, or 2 with one line on stderr where that cannot be done.
+
+    `router` as the first word trains the router of a head.
+    """
+    words = sys.argv[1:] if argv is None else argv
     try:
-        train(settings_from_args(sys.argv[1:] if argv is None else argv))
+        if words and words[0] == "router":
+            train_router(words[1:])
+        else:
+            train(settings_from_args(words))
     except JaxdiffError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -18,8 +18,6 @@ import numpy as np
 from jaxdiff.errors import InputError
 from jaxdiff.schema.tools import Tool, parse_tools
 
-from .rows import Row
-
 INDEX = "index.npz"
 _SUFFIXES: dict[type, str] = {np.float16: "f16", np.int32: "i32"}
 
@@ -45,7 +43,7 @@ class RowStore:
     sizes: by axis, [rows] the length of each row. widths: by part.
     """
 
-    def __init__(self, folder: Path, parts: Mapping[str, Part], rows: Sequence[Row]):
+    def __init__(self, folder: Path, parts: Mapping[str, Part], rows: Sequence[Any]):
         self.folder = folder
         index = np.load(folder / INDEX)
         self.rows = [rows[i] for i in index["rows"]]

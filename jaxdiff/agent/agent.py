@@ -85,7 +85,7 @@ class Agent:
             checked = replace(checked, fill="parallel")
         return cls(loaded, found, found_tools, checked, find_router(loaded, head), functions)
 
-    def __call__(self, query: Any, *, tools: Any = None, **changes: Any) -> Result:
+    def __call__(self, query: Any, /, *, tools: Any = None, **changes: Any) -> Result:
         """Answers a query: a text, or messages as in the OpenAI chat API, the last from the user or from a tool.
 
         tools and `changes` (see `Options`) override for this query alone. Raises InputError for messages that cannot
@@ -99,7 +99,7 @@ class Agent:
             except StopIteration as end:
                 return end.value
 
-    def stream(self, query: Any, *, tools: Any = None, **changes: Any) -> Generator[Piece, None, Result]:
+    def stream(self, query: Any, /, *, tools: Any = None, **changes: Any) -> Generator[Piece, None, Result]:
         """Answers as a call of the agent does, text piece by piece; the generator's value is the whole answer.
 
         Calls come as a whole: no pieces.
@@ -115,18 +115,18 @@ class Agent:
             # Results are told in words, unless a call is demanded.
             allowed = replace(allowed, modes=tuple(mode for mode in allowed.modes if mode != "tool"))
         timer = Timer()
-        plan = self._planner.plan(asked.content or "", available or (), allowed, timer)
+        plan = self._planner.plan(asked.content or "", available or (), allowed, options.names, timer)
         if plan.mode == "tool":
             calls = self._fill(plan.calls, options, timer)
             return Result("tool", None, calls, timer.finish(), modes=plan.modes)
         return (yield from self._speak(messages, plan.mode, plan.modes, options, timer))
 
-    def run(self, query: Any, *, tools: Any = None, **changes: Any) -> RunResult:
+    def run(self, query: Any, /, *, tools: Any = None, **changes: Any) -> RunResult:
         """Answers, and makes the calls of the answer; what a tool raises is its result's error. See `__call__`."""
         found, functions = self._callable(tools)
         return execution.run(self, query, functions, tools=found, **changes)
 
-    async def arun(self, query: Any, *, tools: Any = None, **changes: Any) -> RunResult:
+    async def arun(self, query: Any, /, *, tools: Any = None, **changes: Any) -> RunResult:
         """As `run`; the agent answers in a thread, and the calls are made at the same time."""
         found, functions = self._callable(tools)
         return await execution.arun(self, query, functions, tools=found, **changes)

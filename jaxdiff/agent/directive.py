@@ -40,10 +40,8 @@ def directive(mode: str, tool_choice: Any, names: Collection[str]) -> Directive:
         raise InputError("mode 'tool' and tool_choice 'none' contradict each other")
     if word in ("required", "name") and mode in ("chat", "think"):
         raise InputError(f"mode {mode!r} and tool_choice {name or word!r} contradict each other")
-    if mode == "auto":
-        allowed = {"auto": MODES, "none": ("chat", "think")}.get(word, ("tool",))
-    else:
-        allowed = (mode,)
+    by_choice = {"auto": MODES, "none": ("chat", "think")}.get(word, ("tool",))
+    allowed = by_choice if mode == "auto" else (mode,)
     if not names:
         if allowed == ("tool",):
             raise InputError("a call was asked for, and no tools were given")

@@ -128,16 +128,16 @@ async def aexecute_all(
     return tuple(await asyncio.gather(*(result(call, call_id) for call, call_id in _numbered(calls, call_ids))))
 
 
-def run(agent: Answering, query: Any, tools: Mapping[str, PythonTool], **options: Any) -> RunResult:
+def run(agent: Answering, query: Any, functions: Mapping[str, PythonTool], /, **options: Any) -> RunResult:
     """Answers a query and makes the calls of the answer. options: the agent's. Raises what the agent raises."""
     answer = agent(query, **options)
-    return RunResult(answer, execute_all(answer.calls, tools))
+    return RunResult(answer, execute_all(answer.calls, functions))
 
 
-async def arun(agent: Answering, query: Any, tools: Mapping[str, PythonTool], **options: Any) -> RunResult:
+async def arun(agent: Answering, query: Any, functions: Mapping[str, PythonTool], /, **options: Any) -> RunResult:
     """As `run`; the agent answers in a thread, and the calls are made at the same time."""
     answer = await asyncio.to_thread(agent, query, **options)
-    return RunResult(answer, await aexecute_all(answer.calls, tools))
+    return RunResult(answer, await aexecute_all(answer.calls, functions))
 
 
 def json_text(value: Any) -> str:

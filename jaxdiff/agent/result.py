@@ -39,12 +39,19 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Result:
-    """The answer to one query. text is None beside calls. timing_ms: wall-clock milliseconds by stage."""
+    """The answer to one query.
+
+    mode: "chat", "think" or "tool". text: None beside calls. timing_ms: wall-clock milliseconds by stage. thinking: the
+    thought before the text, None where there was none. modes: calibrated probability of each mode that was possible,
+    None where the mode was given.
+    """
 
     mode: str
     text: str | None
     calls: tuple[ToolCall, ...]
     timing_ms: dict[str, float]
+    thinking: str | None = None
+    modes: dict[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -65,4 +72,12 @@ class Result:
             for call in self.calls
         ]
         timing = {stage: round(value, 1) for stage, value in self.timing_ms.items()}
-        return {"mode": self.mode, "text": self.text, "calls": calls, "timing_ms": timing}
+        modes = None if self.modes is None else {mode: round(value, 4) for mode, value in self.modes.items()}
+        return {
+            "mode": self.mode,
+            "text": self.text,
+            "calls": calls,
+            "timing_ms": timing,
+            "thinking": self.thinking,
+            "modes": modes,
+        }

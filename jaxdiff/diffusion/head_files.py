@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 
 from jaxdiff.errors import ConfigError, HeadMismatch, WeightsError
 
-HEAD_KINDS = ("residual", "reader")
+HEAD_KINDS = ("residual", "reader", "router")
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "head.safetensors"
 CARD_FILE = "card.json"

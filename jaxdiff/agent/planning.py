@@ -1,0 +1,124 @@
+"""What will answer: which mode, and for a call which requests of the query, of which tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+
+from jaxdiff.agent.apart import normalised
+from jaxdiff.agent.asked import Asked
+from jaxdiff.agent.directive import Directive
+from jaxdiff.agent.listing import list_ranking
+from jaxdiff.agent.prefix import PrefixReader
+from jaxdiff.agent.reading import Reading, read_calls
+from jaxdiff.agent.router import Request, Router
+from jaxdiff.agent.selection import choose_tool
+from jaxdiff.agent.timing import Timer
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.routing.features import PairStates
+from jaxdiff.schema.tools import Tool
+
+
+@dataclass(frozen=True)
+class PlannedCall:
+    """A call to be filled. start: where its part of the query begins. reading: what the base says, if already read."""
+
+    asked: Asked
+    start: int
+    reading: Reading | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """calls: in the order of the query; none in other modes. modes: probability of each, None where nothing chose."""
+
+    mode: str
+    calls: tuple[PlannedCall, ...]
+    modes: dict[str, float] | None
+
+
+class Planner:
+    """Plans by a trained router, or without one: then every query that may be answered by a call is, by one."""
+
+    def __init__(self, base: FrozenBase, router: Router | None):
+        self.base, self.router = base, router
+        self._prefixes = PrefixReader(base)
+
+    def plan(self, query: str, tools: Sequence[Tool], allowed: Directive, names: str, timer: Timer) -> Plan:
+        """What answers a query. names: see `Options`.
+
+        Raises InputError for a query or a tool longer than the largest bucket.
+        """
+        candidates = [tool for tool in tools if allowed.name in (None, tool.name)]
+        if self.router is None:
+            if "tool" in allowed.modes:
+                with timer("choose"):
+                    tool = self._untrained(candidates, query, names)
+                return Plan("tool", (self._call(tool, query, timer),), None)
+            return Plan(allowed.modes[0], (), None)
+        if "tool" not in allowed.modes:
+            if allowed.mode is not None:
+                return Plan(allowed.mode, (), None)
+            with timer("choose"):
+                think = self.router.think_probability(self.router.opening(query))
+            return Plan(self._text_mode(self.router, think), (), {"chat": 1 - think, "think": think})
+        return self._route(self.router, query, candidates, allowed, names, timer)
+
+    def _route(
+        self, router: Router, query: str, tools: Sequence[Tool], allowed: Directive, names: str, timer: Timer
+    ) -> Plan:
+        with timer("choose"):
+            requests = router.requests(tools, query)
+            if names == "list" and len(tools) > 1:
+                requests = tuple(
+                    replace(one, tool=list_ranking(self.base, tools, query[one.start : one.end])[0][0])
+                    for one in requests
+                )
+        with timer("prefix"):
+            asked = [self._asked(request.tool, query[request.start : request.end]) for request in requests]
+        with timer("read"):
+            readings = read_calls(self.base, asked)
+            probabilities = router.tool_probabilities(_states(requests, readings))
+        threshold = router.calibration.tool_threshold
+        best = int(np.argmax(probabilities))
+        served = [i for i, probability in enumerate(probabilities) if probability >= threshold]
+        tool = float(probabilities[best])
+        if allowed.modes == ("tool",):
+            served = served or [best]
+            modes = None
+        else:
+            opening = requests[0].opening if len(requests) == 1 else router.opening(query)
+            think = router.think_probability(opening)
+            modes = {"chat": (1 - tool) * (1 - think), "think": (1 - tool) * think, "tool": tool}
+            if not served:
+                return Plan(self._text_mode(router, think), (), modes)
+        calls = tuple(PlannedCall(asked[i], requests[i].start, readings[i]) for i in served)
+        return Plan("tool", calls, modes)
+
+    def _untrained(self, tools: Sequence[Tool], query: str, names: str) -> Tool:
+        if names == "list" and len(tools) > 1:
+            return list_ranking(self.base, tools, query)[0][0]
+        return choose_tool(self.base, tools, query)
+
+    def _text_mode(self, router: Router, think: float) -> str:
+        return "think" if think >= router.calibration.think_threshold else "chat"
+
+    def _call(self, tool: Tool, query: str, timer: Timer) -> PlannedCall:
+        with timer("prefix"):
+            return PlannedCall(self._asked(tool, query), 0, None)
+
+    def _asked(self, tool: Tool, query: str) -> Asked:
+        known = self._prefixes.tool(tool)
+        jax.block_until_ready(known.prefix.cache)
+        return Asked(tool, known, query)
+
+
+def _states(requests: Sequence[Request], readings: Sequence[Reading]) -> PairStates:
+    return PairStates(
+        opening=np.asarray(normalised(np.stack([reading.opening for reading in readings]))),
+        hidden=np.stack([reading.opening_hidden for reading in readings]),
+        query=np.stack([request.opening for request in requests]),
+    )

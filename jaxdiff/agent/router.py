@@ -1,0 +1,192 @@
+"""The trained router at work: which requests a query holds, the tool of each, and which mode answers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxdiff.agent.apart import TOOL_TOKENS, read_queries, read_tools
+from jaxdiff.agent.lexical import LexicalIndex
+from jaxdiff.agent.prefix import Prefix, read
+from jaxdiff.agent.prompting import query_prompt
+from jaxdiff.agent.routing_prompt import routing_ids, tool_text
+from jaxdiff.base.buckets import bucket
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.routing import head as routing
+from jaxdiff.routing.config import RouterConfig
+from jaxdiff.routing.features import PairStates, TextStates, Vectors
+from jaxdiff.routing.head import Calibration
+from jaxdiff.schema.tools import Tool
+
+# Of a longer list, only the tools whose words are nearest to the query's are read and compared.
+MOST_READ = 64
+# More requests than this in one query are not told apart.
+MOST_REQUESTS = 8
+_LISTED = (2, 4, 8, 16, 32, MOST_READ)
+_KEPT_TOOLS = 4096
+_BLANKS = " \t\n,;"
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A part of a query that one call serves.
+
+    start, end: its code points in the query. tool: the nearest. opening: [E] states where its answer would begin.
+    """
+
+    start: int
+    end: int
+    tool: Tool
+    opening: np.ndarray
+
+
+class Router:
+    """A router and the base that it was trained for; tools that it has read are kept."""
+
+    def __init__(self, base: FrozenBase, config: RouterConfig, params: dict[str, Any], calibration: Calibration):
+        self.base, self.config, self.calibration = base, config, calibration
+        self.params = jax.tree.map(jnp.asarray, params)
+        self._examples: Prefix | None = None
+        self._kept: OrderedDict[str, Vectors] = OrderedDict()
+        self._words: tuple[tuple[Tool, ...], LexicalIndex] | None = None
+
+    def requests(self, tools: Sequence[Tool], query: str, most: int = MOST_REQUESTS) -> tuple[Request, ...]:
+        """The requests of a query, at most so many, and the nearest tool of each.
+
+        Raises InputError for a query longer than the largest bucket.
+        """
+        whole = self._read([query])
+        parts = self._parts(query, whole, most)
+        states = whole if len(parts) == 1 else self._read([query[start:end] for start, end in parts])
+        found = []
+        for row, (start, end) in enumerate(parts):
+            tool, _ = self._ranking(tools, query[start:end], _row(states, row))[0]
+            found.append(Request(start, end, tool, np.asarray(states.opening[row])))
+        return tuple(found)
+
+    def ranking(self, tools: Sequence[Tool], query: str) -> list[tuple[Tool, float]]:
+        """Tools with their logits, the nearest first; of a long list, those that were compared."""
+        return self._ranking(tools, query, self._read([query]))
+
+    def parts(self, query: str) -> list[tuple[int, int]]:
+        """Where each request of a query starts and ends, in code points."""
+        return self._parts(query, self._read([query]), MOST_REQUESTS)
+
+    def opening(self, query: str) -> np.ndarray:
+        """[E] states where the answer to a query would begin."""
+        return np.asarray(self._read([query]).opening[0])
+
+    def tool_probabilities(self, pairs: PairStates) -> np.ndarray:
+        """[B] calibrated probabilities that each request's tool serves it."""
+        logits = _tool_logits(self.config, self.params, pairs)[self.calibration.mechanism]
+        return _probability(np.asarray(logits), self.calibration.tool)
+
+    def think_probability(self, opening: np.ndarray) -> float:
+        """Calibrated probability that an answer in text wants thinking first. opening: [E], see `Request`."""
+        logits = _think_logits(self.config, self.params, opening[None])
+        return float(_probability(np.asarray(logits), self.calibration.think)[0])
+
+    def _read(self, queries: Sequence[str]) -> TextStates:
+        if self._examples is None:
+            self._examples = read(self.base, routing_ids(self.base), None)
+        return read_queries(self.base, self._examples, [query_prompt(self.base, query) for query in queries])
+
+    def _parts(self, query: str, states: TextStates, most: int) -> list[tuple[int, int]]:
+        offsets = query_prompt(self.base, query).offsets
+        logits = np.asarray(_boundary_logits(self.config, self.params, _row(states, 0)))[0, : len(offsets)]
+        probability = _probability(logits, (1.0, 0.0))
+        found = [
+            i for i in np.argsort(-probability)[: most - 1] if probability[i] >= self.calibration.boundary_threshold
+        ]
+        starts = sorted({0, *(offsets[i][0] for i in found)})
+        parts = [_trimmed(query, start, end) for start, end in zip(starts, [*starts[1:], len(query)], strict=True)]
+        return [part for part in parts if part[0] < part[1]] or [(0, len(query))]
+
+    def _ranking(self, tools: Sequence[Tool], query: str, states: TextStates) -> list[tuple[Tool, float]]:
+        lexical = self._lexical(tools).scores(query)
+        listed = np.argsort(-lexical.sum(-1), kind="stable")[:MOST_READ]
+        slots = bucket(len(listed), _LISTED, "tools")
+        vectors = self._vectors([tools[i] for i in listed], slots)
+        words = np.zeros((1, slots, lexical.shape[1]), np.float32)
+        words[0, : len(listed)] = lexical[listed]
+        scores = np.asarray(_scores(self.config, self.params, states, vectors, words))[0, : len(listed)]
+        order = np.argsort(-scores, kind="stable")
+        return [(tools[listed[i]], float(scores[i])) for i in order]
+
+    def _lexical(self, tools: Sequence[Tool]) -> LexicalIndex:
+        if self._words is None or self._words[0] != tuple(tools):
+            self._words = tuple(tools), LexicalIndex(tools)
+        return self._words[1]
+
+    def _vectors(self, tools: Sequence[Tool], slots: int) -> Vectors:
+        """Vectors of tools, read where they are not known yet, stacked and padded to `slots` rows."""
+        kept = self._kept
+        texts = [tool_text(tool) for tool in tools]
+        missing = {text: tool for text, tool in zip(texts, tools, strict=True) if text not in kept}
+        for text, states in zip(missing, read_tools(self.base, list(missing.values())), strict=True):
+            kept[text] = jax.tree.map(np.asarray, _tool_vectors(self.config, self.params, _padded(states)))
+        for text in texts:
+            kept.move_to_end(text)
+        rows = [kept[text] for text in texts]
+        rows += [jax.tree.map(np.zeros_like, rows[0])] * (slots - len(rows))
+        while len(kept) > _KEPT_TOOLS:
+            kept.popitem(last=False)
+        return jax.tree.map(lambda *each: np.concatenate(each), *rows)
+
+
+def _padded(states: TextStates) -> TextStates:
+    room = TOOL_TOKENS - states.mask.shape[1]
+    return states.replace(  # type: ignore[attr-defined]
+        tokens=np.pad(states.tokens, [(0, 0), (0, room), (0, 0)]), mask=np.pad(states.mask, [(0, 0), (0, room)])
+    )
+
+
+def _row(states: TextStates, row: int) -> TextStates:
+    return jax.tree.map(lambda x: x[row : row + 1], states)
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """The same range without blanks, and without the marks that part it from what stands beside it."""
+    while start < end and text[start] in _BLANKS + ".:":
+        start += 1
+    while start < end and text[end - 1] in _BLANKS:
+        end -= 1
+    return start, end
+
+
+def _probability(logits: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
+    scale, shift = calibration
+    return 1 / (1 + np.exp(-(scale * logits.astype(np.float64) + shift)))
+
+
+@partial(jax.jit, static_argnums=0)
+def _tool_vectors(config: RouterConfig, params: dict[str, Any], states: TextStates) -> Vectors:
+    return routing.tool_vectors(params, config, states)
+
+
+@partial(jax.jit, static_argnums=0)
+def _scores(config: RouterConfig, params: dict[str, Any], states: TextStates, tools: Vectors, lexical: Array) -> Array:
+    return routing.name_scores(params, config, routing.query_vectors(params, config, states), tools, lexical)
+
+
+@partial(jax.jit, static_argnums=0)
+def _tool_logits(config: RouterConfig, params: dict[str, Any], pairs: PairStates) -> dict[str, Array]:
+    return routing.tool_logits(params, config, pairs)
+
+
+@partial(jax.jit, static_argnums=0)
+def _think_logits(config: RouterConfig, params: dict[str, Any], opening: Array) -> Array:
+    return routing.think_logits(params, config, opening)
+
+
+@partial(jax.jit, static_argnums=0)
+def _boundary_logits(config: RouterConfig, params: dict[str, Any], states: TextStates) -> Array:
+    return routing.boundary_logits(params, config, states)

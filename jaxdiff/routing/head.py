@@ -1,0 +1,116 @@
+"""The router's parts together: parameters, and pure functions of parameters, configuration and states."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxdiff.errors import ConfigError
+from jaxdiff.routing.boundaries import Boundaries
+from jaxdiff.routing.config import RouterConfig
+from jaxdiff.routing.features import PairStates, TextStates, Vectors
+from jaxdiff.routing.modes import Talk, ToolFit, decision_logit
+from jaxdiff.routing.names import NameScorer
+
+Params = dict[str, Any]
+MECHANISMS = ("fit", "decision")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From logits to probabilities (Platt, 1999), and from probabilities to decisions; chosen on held-out tools.
+
+    mechanism: which of `MECHANISMS` says whether a tool serves the query. tool, think: (scale, shift) of the logits.
+    tool_threshold, think_threshold: probabilities from which on the mode is taken. boundary_threshold: probability from
+    which on another request begins.
+    """
+
+    mechanism: str = "fit"
+    tool: tuple[float, float] = (1.0, 0.0)
+    think: tuple[float, float] = (1.0, 0.0)
+    tool_threshold: float = 0.5
+    think_threshold: float = 0.5
+    boundary_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.mechanism not in MECHANISMS:
+            raise ConfigError(f"mechanism {self.mechanism!r} is not known; choose from {', '.join(MECHANISMS)}")
+        for name in ("tool_threshold", "think_threshold", "boundary_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be in [0, 1]")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` reads them back."""
+        values = dataclasses.asdict(self)
+        return values | {"tool": list(self.tool), "think": list(self.think)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Calibration:
+        """Inverse of `to_dict`. Raises ConfigError for unknown keys and impossible values."""
+        try:
+            pairs = {name: (float(values[name][0]), float(values[name][1])) for name in ("tool", "think")}
+            return cls(**(values | pairs))
+        except (TypeError, KeyError, IndexError, ValueError) as error:
+            raise ConfigError(f"not a router's calibration: {error}") from error
+
+
+def init(key: Array, config: RouterConfig) -> Params:
+    """Random parameters: a nested dict of float32 arrays."""
+    names, fit, talk, boundaries = jax.random.split(key, 4)
+    zeros = jnp.zeros
+    text = TextStates(
+        tokens=zeros((1, 1, config.token_states)),
+        mask=jnp.ones((1, 1), bool),
+        mean=zeros((1, config.token_states)),
+        naming=zeros((1, config.end_states)),
+        opening=zeros((1, config.end_states)),
+    )
+    pairs = PairStates(zeros((1, config.end_states)), zeros((1, config.hidden_state)), zeros((1, config.end_states)))
+    return {
+        "names": NameScorer(config).init(names, text, text, zeros((1, 1, config.lexical)))["params"],
+        "fit": ToolFit(config).init(fit, pairs)["params"],
+        "decision": {"rows": zeros((2, config.hidden_state))},
+        "talk": Talk(config).init(talk, pairs.query)["params"],
+        "boundaries": Boundaries(config).init(boundaries, text.tokens, text.mask)["params"],
+    }
+
+
+def query_vectors(params: Params, config: RouterConfig, states: TextStates) -> Vectors:
+    """What is compared of queries."""
+    found: Any = NameScorer(config).apply({"params": params["names"]}, states, method="query")
+    return found
+
+
+def tool_vectors(params: Params, config: RouterConfig, states: TextStates) -> Vectors:
+    """What is compared of tools, and kept."""
+    found: Any = NameScorer(config).apply({"params": params["names"]}, states, method="tool")
+    return found
+
+
+def name_scores(params: Params, config: RouterConfig, queries: Vectors, tools: Vectors, lexical: Array) -> Array:
+    """[B, N] logits of N tools for B queries. lexical: [B, N, lexical]."""
+    found: Any = NameScorer(config).apply({"params": params["names"]}, queries, tools, lexical, method="scores")
+    return found
+
+
+def tool_logits(params: Params, config: RouterConfig, pairs: PairStates) -> dict[str, Array]:
+    """[B] logits that the nearest tool serves the query, by mechanism."""
+    fit: Any = ToolFit(config).apply({"params": params["fit"]}, pairs)
+    return {"fit": fit, "decision": decision_logit(params["decision"]["rows"], pairs.hidden)}
+
+
+def think_logits(params: Params, config: RouterConfig, opening: Array) -> Array:
+    """[B] logits that an answer in text wants thinking first. opening: [B, E]."""
+    found: Any = Talk(config).apply({"params": params["talk"]}, opening)
+    return found
+
+
+def boundary_logits(params: Params, config: RouterConfig, states: TextStates) -> Array:
+    """[B, T] logits that another request begins at a token."""
+    found: Any = Boundaries(config).apply({"params": params["boundaries"]}, states.tokens, states.mask)
+    return found
