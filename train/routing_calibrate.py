@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxdiff.routing import head as routing
 from jaxdiff.routing.config import RouterConfig
-from jaxdiff.routing.head import MECHANISMS, Calibration, Params
+from jaxdiff.routing.head import MECHANISMS, Calibration, Cut, Params
 
 from .routing_data import RoutingData, begin_tokens, openings, pair_states
 from .routing_run import padded_texts
@@ -31,43 +31,39 @@ def calibrate(config: RouterConfig, params: Params, data: RoutingData) -> tuple[
     served = np.array([data.pairs[i].served for i in pairs])
     logits = jax.device_get(routing.tool_logits(params, config, pair_states(data, pairs)))
     by_mechanism = {name: _two_way(logits[name], served) for name in MECHANISMS}
-    mechanism = max(MECHANISMS, key=lambda name: by_mechanism[name][2])
+    mechanism = max(MECHANISMS, key=lambda name: by_mechanism[name][1])
 
     talk = [i for i, row in enumerate(data.rows) if row.suite is None and data.is_held(row, i)]
     think = np.array([data.rows[i].mode == "think" for i in talk])
     talk_logits = np.asarray(routing.think_logits(params, config, jnp.asarray(openings(data.queries, talk))))
-    think_scale, think_threshold, think_right = _two_way(talk_logits, think)
+    think_cut, think_right = _two_way(talk_logits, think)
 
     boundary_threshold, boundary_right, held_queries = _boundaries(config, params, data)
     figures = {
         "pairs": len(pairs),
-        "tool_right": {name: round(100 * found[2], 1) for name, found in by_mechanism.items()},
+        "tool_right": {name: round(100 * found[1], 1) for name, found in by_mechanism.items()},
         "talk": len(talk),
         "think_right": round(100 * think_right, 1),
         "queries": held_queries,
         "number_of_requests_right": round(100 * boundary_right, 1),
     }
-    scale, threshold, _ = by_mechanism[mechanism]
     found = Calibration(
         mechanism=mechanism,
-        tool=scale,
-        think=think_scale,
-        tool_threshold=threshold,
-        think_threshold=think_threshold,
-        boundary_threshold=boundary_threshold,
+        tool={name: cut for name, (cut, _) in by_mechanism.items()},
+        think=think_cut,
+        boundary=Cut(threshold=boundary_threshold),
     )
     return found, figures
 
 
-def _two_way(logits: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, float], float, float]:
-    """(scale, shift), threshold, and the mean share of right answers there."""
-    logits = np.asarray(logits, np.float64)
-    scale, shift = platt(logits, truth)
-    probability = 1 / (1 + np.exp(-(scale * logits + shift)))
+def _two_way(logits: np.ndarray, truth: np.ndarray) -> tuple[Cut, float]:
+    """The cut, and the mean share of right answers there."""
+    scale, shift = platt(np.asarray(logits, np.float64), truth)
+    probability = Cut(scale, shift).probability(logits)
     right = [((probability >= t)[truth].mean() + (probability < t)[~truth].mean()) / 2 for t in _GRID]
     # In the middle of the thresholds that are equally good.
     best = np.flatnonzero(np.isclose(right, max(right)))
-    return (scale, shift), round(float(_GRID[best[len(best) // 2]]), 2), float(max(right))
+    return Cut(scale, shift, round(float(_GRID[best[len(best) // 2]]), 2)), float(max(right))
 
 
 def platt(logits: np.ndarray, truth: np.ndarray, rounds: int = 50) -> tuple[float, float]:

@@ -115,7 +115,9 @@ class Agent:
             # Results are told in words, unless a call is demanded.
             allowed = replace(allowed, modes=tuple(mode for mode in allowed.modes if mode != "tool"))
         timer = Timer()
-        plan = self._planner.plan(asked.content or "", available or (), allowed, options.names, timer)
+        plan = self._planner.plan(
+            asked.content or "", available or (), allowed, timer, names=options.names, decide_by=options.decide_by
+        )
         if plan.mode == "tool":
             calls = self._fill(plan.calls, options, timer)
             return Result("tool", None, calls, timer.finish(), modes=plan.modes)

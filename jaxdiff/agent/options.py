@@ -10,6 +10,7 @@ from jaxdiff.agent.speaking import SpeakingOptions
 from jaxdiff.base.sampling import Sampling
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.errors import InputError
+from jaxdiff.routing.head import MECHANISMS
 
 FILLS = ("diffusion", "ar", "parallel")
 NAMES = ("apart", "list")
@@ -23,6 +24,7 @@ class Options:
     mode: "auto", or the mode that must answer: "chat", "think" or "tool". tool_choice: as in the OpenAI chat API,
     "auto", "none", "required", or a tool's name (see `directive`).
     names: "apart" compares query and tools read apart; "list" lets the base score the names after a list of the tools.
+    decide_by: what says whether a tool serves the query, "fit" or "decision" (decision tokens); None: the better one.
     Calls: fill: "diffusion", "ar" or "parallel". steps: denoising steps. trace: keep what each denoising step did.
     Text: max_new_tokens, top_k, top_p, min_p, repetition_penalty (see `Sampling`), stop: strings that end it.
     thinking_budget: tokens after which a thought is ended.
@@ -37,6 +39,7 @@ class Options:
     mode: str = "auto"
     tool_choice: Any = "auto"
     names: str = "apart"
+    decide_by: str | None = None
     max_new_tokens: int = 256
     top_k: int = 0
     top_p: float = 1.0
@@ -50,6 +53,8 @@ class Options:
             raise InputError(f"fill {self.fill!r} is not known; choose from {', '.join(FILLS)}")
         if self.names not in NAMES:
             raise InputError(f"names {self.names!r} is not known; choose from {', '.join(NAMES)}")
+        if self.decide_by not in (None, *MECHANISMS):
+            raise InputError(f"decide_by {self.decide_by!r} is not known; choose from {', '.join(MECHANISMS)}")
         if not 0 <= self.seed < MAX_SEED:
             raise InputError(f"seed={self.seed} must be in [0, {MAX_SEED})")
         self.denoising()

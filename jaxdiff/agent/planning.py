@@ -47,8 +47,17 @@ class Planner:
         self.base, self.router = base, router
         self._prefixes = PrefixReader(base)
 
-    def plan(self, query: str, tools: Sequence[Tool], allowed: Directive, names: str, timer: Timer) -> Plan:
-        """What answers a query. names: see `Options`.
+    def plan(
+        self,
+        query: str,
+        tools: Sequence[Tool],
+        allowed: Directive,
+        timer: Timer,
+        *,
+        names: str = "apart",
+        decide_by: str | None = None,
+    ) -> Plan:
+        """What answers a query. names, decide_by: see `Options`.
 
         Raises InputError for a query or a tool longer than the largest bucket.
         """
@@ -63,12 +72,19 @@ class Planner:
             if allowed.mode is not None:
                 return Plan(allowed.mode, (), None)
             with timer("choose"):
-                think = self.router.think_probability(self.router.opening(query))
+                think = self._think(self.router, query)
             return Plan(self._text_mode(self.router, think), (), {"chat": 1 - think, "think": think})
-        return self._route(self.router, query, candidates, allowed, names, timer)
+        return self._route(self.router, query, candidates, allowed, timer, names, decide_by)
 
     def _route(
-        self, router: Router, query: str, tools: Sequence[Tool], allowed: Directive, names: str, timer: Timer
+        self,
+        router: Router,
+        query: str,
+        tools: Sequence[Tool],
+        allowed: Directive,
+        timer: Timer,
+        names: str,
+        decide_by: str | None,
     ) -> Plan:
         with timer("choose"):
             requests = router.requests(tools, query)
@@ -81,8 +97,8 @@ class Planner:
             asked = [self._asked(request.tool, query[request.start : request.end]) for request in requests]
         with timer("read"):
             readings = read_calls(self.base, asked)
-            probabilities = router.tool_probabilities(_states(requests, readings))
-        threshold = router.calibration.tool_threshold
+            probabilities = router.tool_probabilities(pair_states(requests, readings), decide_by)
+        threshold = router.calibration.tool[decide_by or router.calibration.mechanism].threshold
         best = int(np.argmax(probabilities))
         served = [i for i, probability in enumerate(probabilities) if probability >= threshold]
         tool = float(probabilities[best])
@@ -90,8 +106,8 @@ class Planner:
             served = served or [best]
             modes = None
         else:
-            opening = requests[0].opening if len(requests) == 1 else router.opening(query)
-            think = router.think_probability(opening)
+            alone = len(requests) == 1
+            think = router.think_probability(requests[0].opening) if alone else self._think(router, query)
             modes = {"chat": (1 - tool) * (1 - think), "think": (1 - tool) * think, "tool": tool}
             if not served:
                 return Plan(self._text_mode(router, think), (), modes)
@@ -104,7 +120,10 @@ class Planner:
         return choose_tool(self.base, tools, query)
 
     def _text_mode(self, router: Router, think: float) -> str:
-        return "think" if think >= router.calibration.think_threshold else "chat"
+        return "think" if think >= router.calibration.think.threshold else "chat"
+
+    def _think(self, router: Router, query: str) -> float:
+        return router.think_probability(np.asarray(router.read([query]).opening[0]))
 
     def _call(self, tool: Tool, query: str, timer: Timer) -> PlannedCall:
         with timer("prefix"):
@@ -116,7 +135,8 @@ class Planner:
         return Asked(tool, known, query)
 
 
-def _states(requests: Sequence[Request], readings: Sequence[Reading]) -> PairStates:
+def pair_states(requests: Sequence[Request], readings: Sequence[Reading]) -> PairStates:
+    """What tells whether each request's tool serves it."""
     return PairStates(
         opening=np.asarray(normalised(np.stack([reading.opening for reading in readings]))),
         hidden=np.stack([reading.opening_hidden for reading in readings]),

@@ -63,54 +63,46 @@ class Router:
 
         Raises InputError for a query longer than the largest bucket.
         """
-        whole = self._read([query])
-        parts = self._parts(query, whole, most)
-        states = whole if len(parts) == 1 else self._read([query[start:end] for start, end in parts])
+        whole = self.read([query])
+        parts = self.parts(query, whole, most)
+        states = whole if len(parts) == 1 else self.read([query[start:end] for start, end in parts])
         found = []
         for row, (start, end) in enumerate(parts):
-            tool, _ = self._ranking(tools, query[start:end], _row(states, row))[0]
+            tool, _ = self.ranking(tools, query[start:end], _row(states, row))[0]
             found.append(Request(start, end, tool, np.asarray(states.opening[row])))
         return tuple(found)
 
-    def ranking(self, tools: Sequence[Tool], query: str) -> list[tuple[Tool, float]]:
-        """Tools with their logits, the nearest first; of a long list, those that were compared."""
-        return self._ranking(tools, query, self._read([query]))
-
-    def parts(self, query: str) -> list[tuple[int, int]]:
-        """Where each request of a query starts and ends, in code points."""
-        return self._parts(query, self._read([query]), MOST_REQUESTS)
-
-    def opening(self, query: str) -> np.ndarray:
-        """[E] states where the answer to a query would begin."""
-        return np.asarray(self._read([query]).opening[0])
-
-    def tool_probabilities(self, pairs: PairStates) -> np.ndarray:
-        """[B] calibrated probabilities that each request's tool serves it."""
-        logits = _tool_logits(self.config, self.params, pairs)[self.calibration.mechanism]
-        return _probability(np.asarray(logits), self.calibration.tool)
+    def tool_probabilities(self, states: PairStates, mechanism: str | None = None) -> np.ndarray:
+        """[B] calibrated probabilities that each request's tool serves it. mechanism: the calibration's by default."""
+        chosen = mechanism or self.calibration.mechanism
+        logits = _tool_logits(self.config, self.params, states)[chosen]
+        return self.calibration.tool[chosen].probability(np.asarray(logits))
 
     def think_probability(self, opening: np.ndarray) -> float:
         """Calibrated probability that an answer in text wants thinking first. opening: [E], see `Request`."""
-        logits = _think_logits(self.config, self.params, opening[None])
-        return float(_probability(np.asarray(logits), self.calibration.think)[0])
+        logits = np.asarray(_think_logits(self.config, self.params, opening[None]))
+        return float(self.calibration.think.probability(logits)[0])
 
-    def _read(self, queries: Sequence[str]) -> TextStates:
+    def read(self, queries: Sequence[str]) -> TextStates:
+        """States of queries. Raises InputError for a query longer than the largest bucket."""
         if self._examples is None:
             self._examples = read(self.base, routing_ids(self.base), None)
         return read_queries(self.base, self._examples, [query_prompt(self.base, query) for query in queries])
 
-    def _parts(self, query: str, states: TextStates, most: int) -> list[tuple[int, int]]:
+    def parts(self, query: str, states: TextStates, most: int = MOST_REQUESTS) -> list[tuple[int, int]]:
+        """Where each request of a query starts and ends, in code points. states: of the query alone."""
         offsets = query_prompt(self.base, query).offsets
         logits = np.asarray(_boundary_logits(self.config, self.params, _row(states, 0)))[0, : len(offsets)]
-        probability = _probability(logits, (1.0, 0.0))
-        found = [
-            i for i in np.argsort(-probability)[: most - 1] if probability[i] >= self.calibration.boundary_threshold
-        ]
+        cut = self.calibration.boundary
+        probability = cut.probability(logits)
+        likely = np.argsort(-probability)[: most - 1]
+        found = [i for i in likely if probability[i] >= cut.threshold]
         starts = sorted({0, *(offsets[i][0] for i in found)})
         parts = [_trimmed(query, start, end) for start, end in zip(starts, [*starts[1:], len(query)], strict=True)]
         return [part for part in parts if part[0] < part[1]] or [(0, len(query))]
 
-    def _ranking(self, tools: Sequence[Tool], query: str, states: TextStates) -> list[tuple[Tool, float]]:
+    def ranking(self, tools: Sequence[Tool], query: str, states: TextStates) -> list[tuple[Tool, float]]:
+        """Tools with their logits, the nearest first; of a long list, those compared. states: of the query."""
         lexical = self._lexical(tools).scores(query)
         listed = np.argsort(-lexical.sum(-1), kind="stable")[:MOST_READ]
         slots = bucket(len(listed), _LISTED, "tools")
@@ -160,11 +152,6 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     while start < end and text[end - 1] in _BLANKS:
         end -= 1
     return start, end
-
-
-def _probability(logits: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
-    scale, shift = calibration
-    return 1 / (1 + np.exp(-(scale * logits.astype(np.float64) + shift)))
 
 
 @partial(jax.jit, static_argnums=0)

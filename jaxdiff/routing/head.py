@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxdiff.errors import ConfigError
@@ -22,41 +24,55 @@ MECHANISMS = ("fit", "decision")
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """From logits to probabilities (Platt, 1999), and from probabilities to decisions; chosen on held-out tools.
+class Cut:
+    """From a logit to a probability (Platt, 1999), and the probability from which on the answer is yes."""
 
-    mechanism: which of `MECHANISMS` says whether a tool serves the query. tool, think: (scale, shift) of the logits.
-    tool_threshold, think_threshold: probabilities from which on the mode is taken. boundary_threshold: probability from
-    which on another request begins.
+    scale: float = 1.0
+    shift: float = 0.0
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ConfigError(f"threshold={self.threshold} must be in [0, 1]")
+
+    def probability(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities of logits."""
+        return 1 / (1 + np.exp(-(self.scale * np.asarray(logits, np.float64) + self.shift)))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the router's logits decide, chosen on tools and talk that it was not trained on.
+
+    mechanism: which of `MECHANISMS` says whether a tool serves the query. tool: the cut of each of them. think: whether
+    to think before an answer in text. boundary: whether another request begins.
     """
 
     mechanism: str = "fit"
-    tool: tuple[float, float] = (1.0, 0.0)
-    think: tuple[float, float] = (1.0, 0.0)
-    tool_threshold: float = 0.5
-    think_threshold: float = 0.5
-    boundary_threshold: float = 0.5
+    tool: Mapping[str, Cut] = field(default_factory=lambda: {name: Cut() for name in MECHANISMS})
+    think: Cut = Cut()
+    boundary: Cut = Cut()
 
     def __post_init__(self) -> None:
-        if self.mechanism not in MECHANISMS:
-            raise ConfigError(f"mechanism {self.mechanism!r} is not known; choose from {', '.join(MECHANISMS)}")
-        for name in ("tool_threshold", "think_threshold", "boundary_threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be in [0, 1]")
+        if self.mechanism not in MECHANISMS or set(self.tool) != set(MECHANISMS):
+            raise ConfigError(f"mechanism {self.mechanism!r} of {sorted(self.tool)}: needed {', '.join(MECHANISMS)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
-        values = dataclasses.asdict(self)
-        return values | {"tool": list(self.tool), "think": list(self.think)}
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
-        """Inverse of `to_dict`. Raises ConfigError for unknown keys and impossible values."""
+        """Inverse of `to_dict`. Raises ConfigError for missing and unknown keys and impossible values."""
         try:
-            pairs = {name: (float(values[name][0]), float(values[name][1])) for name in ("tool", "think")}
-            return cls(**(values | pairs))
-        except (TypeError, KeyError, IndexError, ValueError) as error:
-            raise ConfigError(f"not a router's calibration: {error}") from error
+            return cls(
+                mechanism=values["mechanism"],
+                tool={name: Cut(**cut) for name, cut in values["tool"].items()},
+                think=Cut(**values["think"]),
+                boundary=Cut(**values["boundary"]),
+            )
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(f"not a router's calibration: {type(error).__name__}: {error}") from error
 
 
 def init(key: Array, config: RouterConfig) -> Params:
