@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.agent import prefix
-from jaxdiff.agent.prefix import PrefixReader, read
+from jaxdiff.agent.prefix import PrefixReader, read, stack
 from jaxdiff.agent.prompting import example_ids, tool_prompt
 from jaxdiff.base import masks
 from jaxdiff.errors import InputError
@@ -56,3 +56,20 @@ def test_a_tool_that_is_too_long_is_named(base):
     tool = tool_of({f"field{i}": {"type": "string", "description": "words " * 20} for i in range(40)}, ())
     with pytest.raises(InputError, match="reads at most 2048"):
         PrefixReader(base).tool(tool)
+
+
+def test_prefixes_stand_side_by_side_and_the_same_is_kept_once(base, monkeypatch):
+    monkeypatch.setattr(prefix, "TOKENS", (128, 640))
+    reader = PrefixReader(base)
+    short, long = (reader.tool(tool).prefix for tool in (tool_of({}, ()), tool_of()))
+    assert short.cache.slots < long.cache.slots
+    cache, valid = stack([short, long, short], rows=4)
+    assert cache.slots == long.cache.slots and valid.shape == (4, cache.slots)
+    for row, one in enumerate([short, long, short, short]):
+        assert valid[row, : one.cache.slots].tolist() == one.valid[0].tolist()
+        assert valid[row].sum() == one.length
+        for name in ("keys", "values"):
+            got = getattr(cache, name)[:, row, : one.cache.slots]
+            np.testing.assert_array_equal(got, getattr(one.cache, name)[:, 0])
+    same, valid = stack([long, long, long], rows=4)
+    assert same is long.cache and valid is long.valid

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.agent.asked import Asked
-from jaxdiff.agent.evidence import FLOOR, TELLING_WORDS, key_taps, read_block, telling_ids, token_taps
+from jaxdiff.agent.evidence import FLOOR, TELLING_WORDS, key_taps, opening_taps, read_block, telling_ids, token_taps
 from jaxdiff.agent.key_block import CANDIDATE_TOKENS, Sizes, build_block
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.agent.prompting import candidate_text, example_ids, key_ids, query_prompt, tool_prompt
@@ -130,6 +130,20 @@ def test_features_equal_those_of_one_uncached_text_a_field(base, known, query):
             np.testing.assert_allclose(got[name], value, atol=2e-3, rtol=2e-3, err_msg=f"{field.name} {name}")
     # Something is told apart at all.
     assert np.asarray(features.key_attention[0, : len(TOOL.fields)]).std() > 0.5
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_the_opening_of_the_answer_equals_that_of_one_uncached_text(base, known, query):
+    asked = query_prompt(base, query)
+    ids = example_ids(base) + tool_prompt(base, TOOL).ids + asked.ids + asked.ending
+    block, valid = np.zeros((1, LENGTH), np.int32), np.arange(LENGTH)[None] < len(ids)
+    block[0, : len(ids)] = ids
+    want, _ = read_plainly(base.module, base.params, block, valid, np.int32(len(ids) - 1))
+    reading = read_alone(base, TOOL, known, query)
+    layers = [number - 1 for number in opening_taps(base.config)]
+    assert layers == [0, 1, 2, 3] and reading.opening.dtype == reading.opening_hidden.dtype == np.float32
+    np.testing.assert_allclose(reading.opening, want.taps[0, len(ids) - 1, layers], atol=2e-3, rtol=2e-3)
+    np.testing.assert_allclose(reading.opening_hidden, want.hidden[0, len(ids) - 1], atol=2e-3, rtol=2e-3)
 
 
 def test_order_and_number_of_fields_do_not_matter(base, known):
