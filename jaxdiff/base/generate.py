@@ -100,8 +100,8 @@ def prefill(
 
     room: number of new tokens that there will be slots for at once. thinking: the texts end inside of `<think>`.
     thinking_budget: number of tokens after which `</think>` is forced, None for any number. known: the state of another
-    text, for B = 1; where both begin with the same tokens, these are not read again. Raises InputError for a text
-    without a token, and for more tokens than the largest bucket.
+    text, for B = 1; it is used up, and where both begin with the same tokens, these are not read again.
+    Raises InputError for a text without a token, and for more tokens than the largest bucket.
     """
     for row, text in enumerate(texts):
         if not text:
