@@ -34,7 +34,7 @@ from .row_store import RowStore
 
 PER_TOOL = 4
 PAIRED_PER_TOOL = 2
-JOINED = 1500
+JOINED = 800
 # One suite in so many, and one talk row in so many, is not trained on.
 HELD_OUT = 8
 _BATCH = {"pairs": 128, "talk": 64, "boundaries": 24}

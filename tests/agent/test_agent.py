@@ -128,7 +128,8 @@ def test_what_comes_back_is_valid_or_a_required_value_is_missing(schema, query, 
 def test_the_layout_of_the_answer():
     result = agent_of()(QUERY)
     said = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    assert list(said) == ["mode", "text", "calls", "timing_ms"]
+    assert list(said) == ["mode", "text", "calls", "timing_ms", "thinking", "modes"]
+    assert said["thinking"] is None and said["modes"] is None
     assert said["mode"] == "tool" and said["text"] is None
     (call,) = said["calls"]
     assert list(call) == ["name", "arguments", "confidence", "fields"]
