@@ -19,16 +19,16 @@ from flax import struct
 from jax import Array
 
 from jaxdiff.base import masks
-from jaxdiff.base.buckets import TOKENS, bucket
+from jaxdiff.base.buckets import bucket
 from jaxdiff.base.cache import KVCache
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
 from jaxdiff.base.sampling import GREEDY, Sampling, choose
 from jaxdiff.errors import InputError
 
-# A prompt is read in blocks of at most 512 tokens, for attention needs room for block times slots.
-BLOCKS = tuple(size for size in TOKENS if size <= 512)
-SLOTS = (*TOKENS, 3072, 4096, 6144, 8192)
+# Few sizes, since a program is compiled for each pair. Attention needs room for block times slots, so blocks are small.
+BLOCKS = (16, 32, 64, 128, 256, 512)
+SLOTS = (*BLOCKS, 1024, 2048, 4096, 8192)
 NO_LIMIT = 2**31 - 1
 
 

@@ -191,10 +191,17 @@ class TestOneAfterAnother:
 
 
 def test_an_answer_grows_beyond_its_first_slots(monkeypatch):
-    expected = Speaker(BASE).speak(HELLO, replace(OPTIONS, max_new_tokens=70))
+    endless = replace(BASE, config=replace(BASE.config, eos_token_ids=()))
+    options = replace(OPTIONS, max_new_tokens=200)
+    expected = Speaker(endless).speak(HELLO, options)
+    assert expected.tokens == 200
+    sizes = []
+    monkeypatch.setattr(
+        speaking, "advance", lambda base, state, *rest: sizes.append(state.cache.slots) or advance(base, state, *rest)
+    )
     monkeypatch.setattr(speaking, "FIRST_ROOM", 1)
-    assert Speaker(BASE).speak(HELLO, replace(OPTIONS, max_new_tokens=70)) == expected
-    assert expected.tokens == 70
+    assert Speaker(endless).speak(HELLO, options) == expected
+    assert len(set(sizes)) > 1
 
 
 def test_prompts_that_are_too_long():

@@ -147,10 +147,11 @@ def test_the_same_seed_writes_the_same_text_whole_or_in_parts(base):
 
 def test_slots_are_added_where_a_text_grows_out_of_them(base):
     whole, state = decode(base, TEXT, WARM, [30], seed=4)
-    assert state.cache.slots == 48
+    assert state.cache.slots == 64
+    assert prefill(base, [TEXT], room=4).cache.slots == 16
     found, state = decode(base, TEXT, WARM, [4, 8, 18], seed=4)
     assert found == whole
-    assert state.cache.slots == 48
+    assert state.cache.slots == 64
 
 
 @pytest.mark.parametrize("kept", [0, 1, 4, 6, 7, 12])
