@@ -130,8 +130,9 @@ def _read(
     taps = tuple(dict.fromkeys(token_layers(config)))
     output: Any = module.apply({"params": params}, ids, positions, mask, prefix=prefix, taps=taps, rows=ends)
     tokens = output.taps[:, :, jnp.array([taps.index(layer) for layer in token_layers(config)])]
-    joined = normalised(tokens) * compared[..., None]
-    count = jnp.maximum(compared.sum(1), 1)[:, None]
+    counted = compared[..., None].astype(jnp.float32)
+    joined = normalised(tokens) * counted
+    count = jnp.maximum(counted.sum(1), 1)
     mean = (joined.sum(1) / count).reshape(ids.shape[0], len(token_layers(config)), -1)
     at_ends = normalised(jnp.moveaxis(output.key_states[jnp.array(end_layers(config)) - 1], 0, 2))
     opening = at_ends[:, _OPENING] if prefix is not None else jnp.zeros_like(at_ends[:, _OPENING])

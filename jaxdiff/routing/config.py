@@ -30,10 +30,10 @@ class RouterConfig:
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if name == "dropout":
-                if not 0 <= value < 1:
-                    raise ConfigError(f"{name}={value} must be in [0, 1)")
-            elif value < 1:
-                raise ConfigError(f"{name}={value} must be > 0")
+                if not isinstance(value, int | float) or not 0 <= value < 1:
+                    raise ConfigError(f"{name}={value!r} must be in [0, 1)")
+            elif not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name}={value!r} must be an integer > 0")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,12 +33,16 @@ class Cut:
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ConfigError(f"{name}={value!r} must be a finite number")
         if not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold={self.threshold} must be in [0, 1]")
 
     def probability(self, logits: np.ndarray) -> np.ndarray:
         """Probabilities of logits."""
-        return 1 / (1 + np.exp(-(self.scale * np.asarray(logits, np.float64) + self.shift)))
+        # The logistic function, in a form that does not overflow.
+        return (1 + np.tanh((self.scale * np.asarray(logits, np.float64) + self.shift) / 2)) / 2
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class Calibration:
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
         """Inverse of `to_dict`. Raises ConfigError for missing and unknown keys and impossible values."""
         try:
+            if unknown := sorted(values.keys() - {known.name for known in dataclasses.fields(cls)}):
+                raise ConfigError(f"not a router's calibration: unknown {unknown[0]!r}")
             return cls(
                 mechanism=values["mechanism"],
                 tool={name: Cut(**cut) for name, cut in values["tool"].items()},

@@ -41,7 +41,7 @@ class NameScorer(nn.Module):
 
     def query(self, states: TextStates, train: bool = False) -> Vectors:
         """Vectors of queries."""
-        weight = jax.nn.softplus(self.token_weight(states.tokens)[..., 0]) * states.mask
+        weight = jax.nn.softplus(self.token_weight(states.tokens)[..., 0]) * states.mask.astype(jnp.float32)
         return Vectors(
             mean=_unit(self.query_mean(self.drop(states.mean, deterministic=not train))),
             naming=_unit(self.query_naming(self.drop(states.naming, deterministic=not train))),
