@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import jax
 import numpy as np
@@ -34,7 +33,7 @@ class RouterSettings:
     scale: of the numbers of steps of all parts.
     """
 
-    into: Annotated[Path, tyro.conf.arg(metavar="HEAD")]
+    into: tyro.conf.Positional[Path]
     base: str = "default"
     seed: int = 1
     scale: float = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from jaxdiff.schema.tools import Tool
 
 # Name, description, parameters, and all of it.
 PARTS = 4
+# It tells every step on stderr.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # Endings that are dropped, so that "tables" meets "table", "boxes" meets "box" and "booking" meets "book".
 _ENDING = re.compile(r"(?<=\w{3})(?:ing|ed|(?:(?<=ss)|(?<=x)|(?<=[cs]h))es|(?<!s)s)$")

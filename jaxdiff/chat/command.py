@@ -20,6 +20,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16"), help="type the base computes in (default: as stored)"
     )
+    parser.add_argument("--max-new-tokens", type=int, default=256, help="of an answer in text (default: 256)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
+    parser.add_argument("--top-p", type=float, default=1.0, help="nucleus of the tokens drawn from (default: 1, all)")
+    parser.add_argument("--thinking-budget", type=int, metavar="TOKENS", help="after which a thought ends")
+    parser.add_argument("--seed", type=int, default=0, help="of the randomness at a temperature above 0")
 
 
 def start(options: argparse.Namespace) -> int:
@@ -35,7 +40,18 @@ def start(options: argparse.Namespace) -> int:
 
     keep_compiled_programs()
     tools, functions = ((), {}) if options.tools is None else collect_tools(options.tools)
-    agent = Agent.load(options.base, tools=tools or None, head=options.head, fill=options.fill, dtype=options.dtype)
+    agent = Agent.load(
+        options.base,
+        tools=tools or None,
+        head=options.head,
+        fill=options.fill,
+        dtype=options.dtype,
+        max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        thinking_budget=options.thinking_budget,
+        seed=options.seed,
+    )
     in_terminal = sys.stdin.isatty()
     session = ChatSession(
         Conversation(agent, options.system, mode=options.mode),
