@@ -17,7 +17,7 @@ from jax import Array
 from jaxdiff.agent.apart import ROWS, TOOL_TOKENS, normalised, read_queries, read_tools
 from jaxdiff.agent.evidence import opening_taps
 from jaxdiff.agent.prefix import PrefixReader, read
-from jaxdiff.agent.prompting import example_ids, query_prompt
+from jaxdiff.agent.prompting import QueryPrompt, example_ids, query_prompt
 from jaxdiff.agent.routing_prompt import routing_ids, tool_text
 from jaxdiff.base import masks
 from jaxdiff.base.cache import KVCache
@@ -30,8 +30,8 @@ from .row_store import Part, Progress, RowStore, is_complete, new_store
 
 # Longer queries are not trained on.
 QUERY_TOKENS = 128
-# One row of a tool's pass is one query; few sizes mean few programs to compile.
-_PAIR_ROWS, _PAIR_SLOTS = 12, (48, 96, 192)
+# A tool's queries stand side by side in one pass, each a stream of its own; few sizes mean few programs to compile.
+_PAIR_SLOTS, _PAIR_STREAMS = (192, 384), 16
 # Axis O has length 1.
 TEXTS = {"tokens": Part("T"), "mean": Part("O"), "naming": Part("O"), "opening": Part("O")}
 QUERIES = TEXTS | {"offsets": Part("T", 2, np.int32)}
@@ -101,34 +101,58 @@ def _read_pairs(base: FrozenBase, pairs: Sequence[tuple[Tool, str]]) -> Iterator
         by_tool.setdefault(tool.name, []).append(number)
     for numbers in by_tool.values():
         known = reader.tool(pairs[numbers[0]][0]).prefix
-        prompts = [(number, query_prompt(base, pairs[number][1])) for number in numbers]
-        prompts = sorted((p for p in prompts if prompt_tokens(p[1]) <= _PAIR_SLOTS[-1]), key=lambda p: len(p[1].ids))
-        for start in range(0, len(prompts), _PAIR_ROWS):
-            group = prompts[start : start + _PAIR_ROWS]
-            slots = up(max(prompt_tokens(prompt) for _, prompt in group), _PAIR_SLOTS)
-            ids, lengths = np.zeros((_PAIR_ROWS, slots), np.int32), np.ones(_PAIR_ROWS, np.int32)
-            for row, (_, prompt) in enumerate(group):
+        for group in _groups([(number, query_prompt(base, pairs[number][1])) for number in numbers]):
+            length = sum(prompt_tokens(prompt) for _, prompt in group)
+            shape = 1, up(length, _PAIR_SLOTS)
+            ids, stream, positions = np.zeros(shape, np.int32), np.full(shape, -2, np.int32), np.zeros(shape, np.int32)
+            ends, start = np.zeros((1, _PAIR_STREAMS), np.int32), 0
+            for place, (_, prompt) in enumerate(group):
                 text = prompt.ids + prompt.ending
-                ids[row, : len(text)], lengths[row] = text, len(text)
-            found = _openings(base.module, base.params, known.cache, known.valid, np.int32(known.length), ids, lengths)
+                own = slice(start, start + len(text))
+                ids[0, own], stream[0, own] = text, place
+                positions[0, own] = known.length + np.arange(len(text))
+                start += len(text)
+                ends[0, place] = start - 1
+            found = _openings(base.module, base.params, known.cache, known.valid, ids, positions, stream, ends)
             openings, hidden = jax.device_get(found)
-            for row, (number, _) in enumerate(group):
-                yield number, openings[row], hidden[row]
+            for place, (number, _) in enumerate(group):
+                yield number, openings[place], hidden[place]
+
+
+def _groups(prompts: Sequence[tuple[int, QueryPrompt]]) -> Iterator[list[tuple[int, QueryPrompt]]]:
+    """Prompts that fit into one pass; those that no pass holds are left out."""
+    group: list[tuple[int, QueryPrompt]] = []
+    length = 0
+    for number, prompt in prompts:
+        tokens = prompt_tokens(prompt)
+        if tokens > _PAIR_SLOTS[-1]:
+            continue
+        if group and (length + tokens > _PAIR_SLOTS[-1] or len(group) == _PAIR_STREAMS):
+            yield group
+            group, length = [], 0
+        group.append((number, prompt))
+        length += tokens
+    if group:
+        yield group
 
 
 @partial(jax.jit, static_argnums=0)
 def _openings(
-    module: SmolLM, params: Any, prefix: KVCache, prefix_valid: Array, start: Array, ids: Array, lengths: Array
+    module: SmolLM,
+    params: Any,
+    prefix: KVCache,
+    prefix_valid: Array,
+    ids: Array,
+    positions: Array,
+    stream: Array,
+    ends: Array,
 ) -> tuple[Array, Array]:
-    numbers = jnp.arange(ids.shape[1], dtype=jnp.int32)[None]
-    valid = numbers < lengths[:, None]
-    mask = masks.after_prefix(masks.causal(valid), valid, prefix_valid)
-    positions = jnp.broadcast_to(start + numbers, ids.shape)
-    last = (lengths - 1)[:, None]
-    output: Any = module.apply({"params": params}, ids, positions, mask, prefix=prefix, rows=last)
-    states = output.key_states[jnp.array(opening_taps(module.config)) - 1, :, 0]
-    hidden = jnp.take_along_axis(output.hidden, last[..., None], axis=1)[:, 0]
-    return normalised(jnp.moveaxis(states, 0, 1)), hidden.astype(jnp.float32)
+    """[N, E] states and [N, D] final states at the ends of N streams."""
+    valid = stream > -2
+    mask = masks.after_prefix(masks.streams(stream, valid), valid, prefix_valid)
+    output: Any = module.apply({"params": params}, ids, positions, mask, prefix=prefix, rows=ends)
+    states = output.key_states[jnp.array(opening_taps(module.config)) - 1, 0]
+    return normalised(jnp.moveaxis(states, 0, 1)), output.hidden[0, ends[0]].astype(jnp.float32)
 
 
 def _row(states: Any, row: int) -> dict[str, np.ndarray]:
