@@ -88,6 +88,8 @@ class Agent:
     def __call__(self, query: Any, /, *, tools: Any = None, **changes: Any) -> Result:
         """Answers a query: a text, or messages as in the OpenAI chat API, the last from the user or from a tool.
 
+        Calls are filled from the user's last message alone, answers in text written from all; results of a tool are
+        told in text, unless a call is demanded.
         tools and `changes` (see `Options`) override for this query alone. Raises InputError for messages that cannot
         be answered, options that contradict each other and a text longer than the largest bucket; FillError where a
         required value cannot be made valid.
