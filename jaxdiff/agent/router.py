@@ -28,6 +28,8 @@ from jaxdiff.schema.tools import Tool
 
 # Of a longer list, only the tools whose words are nearest to the query's are read and compared.
 MOST_READ = 64
+# Tools this close to the nearest, in nats, are read beside it, so many in all.
+CLOSE, MOST_CLOSE = 5.0, 3
 # More requests than this in one query are not told apart.
 MOST_REQUESTS = 8
 _LISTED = (2, 4, 8, 16, 32, MOST_READ)
@@ -40,12 +42,14 @@ class Request:
     """A part of a query that one call serves.
 
     start, end: its code points in the query. tool: the nearest. opening: [E] states where its answer would begin.
+    close: other tools that are nearly as near, with how much lower their logits are (below 0).
     """
 
     start: int
     end: int
     tool: Tool
     opening: np.ndarray
+    close: tuple[tuple[Tool, float], ...] = ()
 
 
 class Router:
@@ -68,9 +72,30 @@ class Router:
         states = whole if len(parts) == 1 else self.read([query[start:end] for start, end in parts])
         found = []
         for row, (start, end) in enumerate(parts):
-            tool, _ = self.ranking(tools, query[start:end], _row(states, row))[0]
-            found.append(Request(start, end, tool, np.asarray(states.opening[row])))
+            ranking = self.ranking(tools, query[start:end], _row(states, row))
+            found.append(Request(start, end, ranking[0][0], np.asarray(states.opening[row]), self.close(ranking)))
         return tuple(found)
+
+    def close(self, ranking: Sequence[tuple[Tool, float]]) -> tuple[tuple[Tool, float], ...]:
+        """Of a ranking, what stands close behind its first tool: with it, these are read before one is chosen."""
+        if not self.calibration.reading_weight:
+            return ()
+        (_, best), *rest = ranking[:MOST_CLOSE]
+        return tuple((tool, score - best) for tool, score in rest if score >= best - CLOSE)
+
+    def choose(self, requests: Sequence[Request], states: PairStates) -> list[int]:
+        """Which pair of each request is its choice: the comparison's word, and that of what has been read, together.
+
+        states: of all pairs of a request and a tool, each request's `tool` and then its `close` ones.
+        """
+        fit = np.asarray(_tool_logits(self.config, self.params, states)["fit"], np.float64)
+        chosen, first = [], 0
+        for request in requests:
+            compared = np.array([0.0, *(difference for _, difference in request.close)])
+            read = fit[first : first + len(compared)]
+            chosen.append(first + int(np.argmax(compared + self.calibration.reading_weight * read)))
+            first += len(compared)
+        return chosen
 
     def tool_probabilities(self, states: PairStates, mechanism: str | None = None) -> np.ndarray:
         """[B] calibrated probabilities that each request's tool serves it. mechanism: the calibration's by default."""
@@ -95,9 +120,12 @@ class Router:
         logits = np.asarray(_boundary_logits(self.config, self.params, _row(states, 0)))[0, : len(offsets)]
         cut = self.calibration.boundary
         probability = cut.probability(logits)
-        likely = np.argsort(-probability)[: most - 1]
+        # The first token begins a request anyway.
+        likely = 1 + np.argsort(-probability[1:])[: most - 1]
         found = [i for i in likely if probability[i] >= cut.threshold]
         starts = sorted({0, *(offsets[i][0] for i in found)})
+        if len(starts) == 1:
+            return [(0, len(query))]
         parts = [_trimmed(query, start, end) for start, end in zip(starts, [*starts[1:], len(query)], strict=True)]
         return [part for part in parts if part[0] < part[1]] or [(0, len(query))]
 
@@ -147,7 +175,8 @@ def _row(states: TextStates, row: int) -> TextStates:
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     """The same range without blanks, and without the marks that part it from what stands beside it."""
-    while start < end and text[start] in _BLANKS + ".:":
+    # A point before a word belongs to it: ".5", ".env".
+    while start < end and (text[start] in _BLANKS or (text[start] in ".:" and text[start + 1 : end][:1] in _BLANKS)):
         start += 1
     while start < end and text[end - 1] in _BLANKS:
         end -= 1

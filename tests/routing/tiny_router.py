@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from tests.routing.random_router import random_params
 
 
 def calibration(mechanism: str = "fit", tool: float = 0.5, think: float = 0.5, boundary: float = 0.5) -> Calibration:
-    """Thresholds; logits are spread so that random ones lie on either side."""
-    cuts = {name: Cut(4.0, 0.0, tool) for name in MECHANISMS}
-    return Calibration(mechanism, cuts, Cut(4.0, 0.0, think), Cut(4.0, 0.0, boundary))
+    """Thresholds, of probabilities that are not sure of anything."""
+    cuts = {name: Cut(0.5, 0.0, tool) for name in MECHANISMS}
+    return Calibration(mechanism, cuts, Cut(0.5, 0.0, think), Cut(0.5, 0.0, boundary))
 
 
 def random_router(base: FrozenBase, seed: int = 0, calibrated: Calibration | None = None) -> Router:
@@ -23,13 +24,25 @@ def random_router(base: FrozenBase, seed: int = 0, calibrated: Calibration | Non
     return Router(base, config, random_params(config, seed), calibrated or calibration())
 
 
+common_router = cache(random_router)
+
+
 class ToldRouter(Router):
-    """Divides queries before each of some words; probabilities are told, by the mechanism; tools are random."""
+    """Divides queries before each of some words; probabilities are told, by the mechanism; scores of tools are random.
+
+    All for one base share what they have read.
+    """
 
     def __init__(self, base: FrozenBase, marks: Sequence[str] = (), **told: float | Sequence[float]):
-        router = random_router(base)
+        self._common = router = common_router(base)
         super().__init__(base, router.config, router.params, calibration(boundary=1.0))
         self.marks, self.told = marks, told
+
+    def read(self, queries):
+        return self._common.read(queries)
+
+    def ranking(self, tools, query, states):
+        return self._common.ranking(tools, query, states)
 
     def parts(self, query, states, most=8):
         starts = sorted({0, *(query.index(mark) for mark in self.marks if mark in query)})
