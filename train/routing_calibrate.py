@@ -27,7 +27,12 @@ def calibrate(config: RouterConfig, params: Params, data: RoutingData) -> tuple[
     mean of the shares of right answers of either kind, that of boundaries the share of queries with the right number of
     requests.
     """
-    pairs = [i for i, pair in enumerate(data.pairs) if data.is_held(data.rows[pair.query], pair.query)]
+    # A query beside a wrong tool is not asked about: it is the nearest tool that is read.
+    pairs = [
+        i
+        for i, pair in enumerate(data.pairs)
+        if data.is_held(data.rows[pair.query], pair.query) and (pair.served or not data.rows[pair.query].calls)
+    ]
     served = np.array([data.pairs[i].served for i in pairs])
     logits = jax.device_get(routing.tool_logits(params, config, pair_states(data, pairs)))
     by_mechanism = {name: _two_way(logits[name], served) for name in MECHANISMS}
@@ -74,15 +79,17 @@ def platt(logits: np.ndarray, truth: np.ndarray, rounds: int = 50) -> tuple[floa
     positive, negative = int(truth.sum()), int((~truth).sum())
     target = np.where(truth, (positive + 1) / (positive + 2), 1 / (negative + 2))
     weight = np.where(truth, 0.5 / max(positive, 1), 0.5 / max(negative, 1))
-    inputs = np.stack([logits, np.ones_like(logits)], 1)
-    found = np.array([1.0 / max(float(np.std(logits)), 1e-6), 0.0])
+    # Steps are bounded, so logits are brought to one unit first.
+    unit = max(float(np.std(logits)), 1e-6)
+    inputs = np.stack([logits / unit, np.ones_like(logits)], 1)
+    found = np.array([1.0, 0.0])
     for _ in range(rounds):
         probability = 1 / (1 + np.exp(-np.clip(inputs @ found, -30, 30)))
         gradient = inputs.T @ (weight * (probability - target))
         curvature = inputs.T @ (inputs * (weight * probability * (1 - probability))[:, None])
         step = np.linalg.solve(curvature + 1e-9 * np.eye(2), gradient)
         found = found - step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-9))
-    return round(float(found[0]), 4), round(float(found[1]), 4)
+    return round(float(found[0] / unit), 4), round(float(found[1]), 4)
 
 
 def _boundaries(config: RouterConfig, params: Params, data: RoutingData) -> tuple[float, float, int]:

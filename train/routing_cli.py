@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -13,12 +13,14 @@ import tyro
 
 from jaxdiff.agent.apart import router_config
 from jaxdiff.agent.heads import ROUTER_FOLDER
+from jaxdiff.agent.router import Router
 from jaxdiff.base.store import cache_dir, load_base
 from jaxdiff.diffusion.head_files import check_base, load_head, save_head
 from jaxdiff.errors import InputError
 from jaxdiff.runtime.compilation import keep_compiled_programs
 
 from .routing_calibrate import calibrate
+from .routing_close import choose_reading_weight
 from .routing_data import JOINED, PER_TOOL, batches, read_data
 from .routing_run import train_router
 
@@ -38,7 +40,8 @@ class RouterSettings:
     seed: int = 1
     scale: float = 1.0
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises InputError for impossible values; not when built, for `tyro` would box the one line that says so."""
         if self.seed < 0:
             raise InputError(f"seed={self.seed} must be >= 0")
         if not 0 < self.scale < 1000:
@@ -48,6 +51,7 @@ class RouterSettings:
 def train(arguments: Sequence[str]) -> Path:
     """Trains by the arguments of the command line; returns the router's folder. Raises JaxdiffError."""
     settings = tyro.cli(RouterSettings, args=list(arguments), prog="python -m train router")
+    settings.check()
     keep_compiled_programs()
     base = load_base(settings.base)
     check_base(load_head(settings.into).card, base.fingerprint)
@@ -58,7 +62,11 @@ def train(arguments: Sequence[str]) -> Path:
     params = train_router(config, batches(data), settings.seed, _say, settings.scale)
     # What is shipped is what is calibrated: the parameters as they are stored.
     params = jax.tree.map(lambda x: np.asarray(x, np.float16), params)
-    calibration, figures = calibrate(config, jax.tree.map(lambda x: x.astype(np.float32), params), data)
+    stored = jax.tree.map(lambda x: x.astype(np.float32), params)
+    calibration, figures = calibrate(config, stored, data)
+    router = Router(base, config, stored, calibration)
+    weight, figures["name_right_by_reading_weight"] = choose_reading_weight(router, data, cache_dir() / "features")
+    calibration = replace(calibration, reading_weight=weight)
     folder = settings.into / ROUTER_FOLDER
     card = {
         "base_name": base.name,

@@ -90,19 +90,15 @@ def read_data(base: FrozenBase, root: Path, seed: int) -> RoutingData:
     states = pair_store(
         base, [(pair.tool, queries.rows[pair.query]) for pair in pairs], root, "router-pairs", progress_line("pairs")
     )
-    order = {pair: number for number, pair in enumerate(states.rows)}
-    kept = sorted(
-        (p for p in pairs if (p.tool, queries.rows[p.query]) in order),
-        key=lambda p: order[p.tool, queries.rows[p.query]],
-    )
+    # Row by row, for a query that several packs decline may stand beside one tool more than once.
+    pair_of = {(pair.tool, queries.rows[pair.query]): pair for pair in pairs}
+    kept = [pair_of[row] for row in states.rows]
     joins = joined_rows(single_rows(TRAIN_PACKS, shelf, 2 * PER_TOOL, seed + 1), JOINED, seed)
     joined = query_store(base, [row.query for row in joins], root, "router-joined", progress_line("joined queries"))
     of_query = {row.query: row for row in joins}
     suites = sorted(set(shelf.suites.values()))
     held = frozenset(rng.sample(suites, len(suites) // HELD_OUT))
-    vocabulary = _vocabulary(
-        base, np.stack([states.part("hidden", order[p.tool, queries.rows[p.query]])[0] for p in kept])
-    )
+    vocabulary = _vocabulary(base, np.stack([states.part("hidden", row)[0] for row in range(len(states))]))
     return RoutingData(
         shelf, rows, queries, tools, kept, states, [of_query[query] for query in joined.rows], joined, held, vocabulary
     )

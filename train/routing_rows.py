@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxdiff.errors import InputError
+from jaxdiff.errors import InputError, SchemaError
 from jaxdiff.schema.tools import Tool, parse_tools
 
 from .packs import PACKS, expand_packs
@@ -62,7 +62,7 @@ def read_shelf(path: Path) -> Shelf:
             if supported(pack["tool"]):
                 (tool,) = parse_tools([pack["tool"]])
                 tools[tool.name], suites[tool.name] = tool, pack["suite"]
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, SchemaError) as error:
             raise InputError(f"{place}: not a tool pack: {type(error).__name__}: {error}") from error
     return Shelf(tools, suites)
 

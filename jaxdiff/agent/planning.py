@@ -90,14 +90,17 @@ class Planner:
             requests = router.requests(tools, query)
             if names == "list" and len(tools) > 1:
                 requests = tuple(
-                    replace(one, tool=list_ranking(self.base, tools, query[one.start : one.end])[0][0])
+                    replace(one, tool=list_ranking(self.base, tools, query[one.start : one.end])[0][0], close=())
                     for one in requests
                 )
+        pairs = [(one, tool) for one in requests for tool in (one.tool, *(tool for tool, _ in one.close))]
         with timer("prefix"):
-            asked = [self._asked(request.tool, query[request.start : request.end]) for request in requests]
+            asked = [self._asked(tool, query[one.start : one.end]) for one, tool in pairs]
         with timer("read"):
             readings = read_calls(self.base, asked)
-            probabilities = router.tool_probabilities(pair_states(requests, readings), decide_by)
+            states = pair_states([one for one, _ in pairs], readings)
+            chosen = router.choose(requests, states)
+            probabilities = router.tool_probabilities(states, decide_by)[chosen]
         threshold = router.calibration.tool[decide_by or router.calibration.mechanism].threshold
         best = int(np.argmax(probabilities))
         served = [i for i, probability in enumerate(probabilities) if probability >= threshold]
@@ -111,7 +114,7 @@ class Planner:
             modes = {"chat": (1 - tool) * (1 - think), "think": (1 - tool) * think, "tool": tool}
             if not served:
                 return Plan(self._text_mode(router, think), (), modes)
-        calls = tuple(PlannedCall(asked[i], requests[i].start, readings[i]) for i in served)
+        calls = tuple(PlannedCall(asked[chosen[i]], requests[i].start, readings[chosen[i]]) for i in served)
         return Plan("tool", calls, modes)
 
     def _untrained(self, tools: Sequence[Tool], query: str, names: str) -> Tool:

@@ -50,13 +50,15 @@ class Calibration:
     """How the router's logits decide, chosen on tools and talk that it was not trained on.
 
     mechanism: which of `MECHANISMS` says whether a tool serves the query. tool: the cut of each of them. think: whether
-    to think before an answer in text. boundary: whether another request begins.
+    to think before an answer in text. boundary: whether another request begins. reading_weight: of the "fit" logit
+    beside the logit of the name, where several tools are close; 0 reads the nearest alone.
     """
 
     mechanism: str = "fit"
     tool: Mapping[str, Cut] = field(default_factory=lambda: {name: Cut() for name in MECHANISMS})
     think: Cut = Cut()
     boundary: Cut = Cut()
+    reading_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if self.mechanism not in MECHANISMS or set(self.tool) != set(MECHANISMS):
@@ -77,6 +79,7 @@ class Calibration:
                 tool={name: Cut(**cut) for name, cut in values["tool"].items()},
                 think=Cut(**values["think"]),
                 boundary=Cut(**values["boundary"]),
+                reading_weight=float(values["reading_weight"]),
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise ConfigError(f"not a router's calibration: {type(error).__name__}: {error}") from error
