@@ -26,7 +26,7 @@ from jaxdiff.agent.heads import find_head, find_router
 from jaxdiff.agent.listing import list_ranking
 from jaxdiff.agent.planning import pair_states
 from jaxdiff.agent.prefix import PrefixReader
-from jaxdiff.agent.reading import read_calls
+from jaxdiff.agent.reading import Reading, read_calls
 from jaxdiff.agent.router import Request, Router
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.store import load_base
@@ -56,7 +56,7 @@ TIMED = 20
 
 @dataclass
 class Judge:
-    """Says how probably the nearest of some tools serves a query; what was read once is kept."""
+    """Chooses and judges as an agent does; what was read once is kept."""
 
     base: FrozenBase
     router: Router
@@ -64,7 +64,7 @@ class Judge:
     def __post_init__(self) -> None:
         self._prefixes = PrefixReader(self.base, keep=256)
         self._states: dict[str, Any] = {}
-        self._found: dict[tuple[str, str], dict[str, float]] = {}
+        self._readings: dict[tuple[str, str], Reading] = {}
 
     def states(self, query: str) -> Any:
         """What the router reads of a query."""
@@ -72,22 +72,25 @@ class Judge:
             self._states[query] = self.router.read([query])
         return self._states[query]
 
-    def nearest(self, tools: Sequence[Tool], query: str) -> Tool:
-        """The nearest tool."""
-        return self.router.ranking(tools, query, self.states(query))[0][0]
+    def request(self, tools: Sequence[Tool], query: str) -> Request:
+        """The query as one request."""
+        ranking = self.router.ranking(tools, query, self.states(query))
+        opening = np.asarray(self.states(query).opening[0])
+        return Request(0, len(query), ranking[0][0], opening, self.router.close(ranking))
 
-    def probabilities(self, tools: Sequence[Tool], query: str) -> dict[str, float]:
-        """By mechanism, that the nearest tool serves the query."""
-        tool = self.nearest(tools, query)
-        key = tool.name + repr(tool.parameters), query
-        if key not in self._found:
-            opening = np.asarray(self.states(query).opening[0])
-            states = pair_states(
-                [Request(0, len(query), tool, opening)],
-                read_calls(self.base, [Asked(tool, self._prefixes.tool(tool), query)]),
-            )
-            self._found[key] = {name: float(self.router.tool_probabilities(states, name)[0]) for name in MECHANISMS}
-        return self._found[key]
+    def answer(self, tools: Sequence[Tool], query: str) -> tuple[Tool, dict[str, float]]:
+        """The chosen tool, and by mechanism the probability that it serves the query."""
+        request = self.request(tools, query)
+        considered = [request.tool, *(tool for tool, _ in request.close)]
+        keys = [(tool.name + repr(tool.parameters), query) for tool in considered]
+        missing = [i for i, key in enumerate(keys) if key not in self._readings]
+        asked = [Asked(considered[i], self._prefixes.tool(considered[i]), query) for i in missing]
+        for i, reading in zip(missing, read_calls(self.base, asked), strict=True):
+            self._readings[keys[i]] = reading
+        states = pair_states([request] * len(keys), [self._readings[key] for key in keys])
+        (chosen,) = self.router.choose([request], states)
+        found = {name: float(self.router.tool_probabilities(states, name)[chosen]) for name in MECHANISMS}
+        return considered[chosen], found
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -143,19 +146,22 @@ def candidates(
 def names(
     judge: Judge, shelf: Shelf, rows: Sequence[RoutingRow], errors: list[str], examples: int
 ) -> dict[str, tuple[int, float]]:
-    """Right names among lists of each size."""
+    """Right names among lists of each size, as answered and by the comparison alone."""
     found = {}
     for size in NAME_SIZES:
-        rng, right = random.Random(SEED), 0
-        shown = 0
+        rng = random.Random(SEED)
+        right = alone = shown = 0
         for row in track(rows, f"names among {size}", console=Console(stderr=True)):
             gold = row.calls[0][0]
-            nearest = judge.nearest(candidates(shelf, [gold], row.suite, size, True, rng), row.query).name
-            right += nearest == gold
-            if nearest != gold and shown < examples and size == NAME_SIZES[1]:
-                errors.append(f"name among {size}: {row.query!r}: {nearest}, not {gold}")
+            tools = candidates(shelf, [gold], row.suite, size, True, rng)
+            chosen = judge.answer(tools, row.query)[0].name
+            right += chosen == gold
+            alone += judge.request(tools, row.query).tool.name == gold
+            if chosen != gold and shown < examples and size == NAME_SIZES[1]:
+                errors.append(f"name among {size}: {row.query!r}: {chosen}, not {gold}")
                 shown += 1
         found[f"name among {size}"] = (len(rows), 100 * right / len(rows))
+        found[f"name among {size}, compared alone"] = (len(rows), 100 * alone / len(rows))
     return found
 
 
@@ -186,7 +192,7 @@ def modes(
                 for row in track(group, f"{kind} {where}", console=Console(stderr=True)):
                     own = [row.calls[0][0]] if row.calls else []
                     tools = candidates(shelf, own, row.suite, size, same, rng)
-                    for name, value in judge.probabilities(tools, row.query).items():
+                    for name, value in judge.answer(tools, row.query)[1].items():
                         correct = (value >= judge.router.calibration.tool[name].threshold) == bool(row.calls)
                         right[name] += correct
                         best = name == judge.router.calibration.mechanism
@@ -214,7 +220,7 @@ def talk(judge: Judge) -> dict[str, tuple[int, float]]:
 
 
 def requests(router: Router, shelf: Shelf, rows: Sequence[RoutingRow]) -> dict[str, tuple[int, float]]:
-    """The right number of calls, of one request and of several; and all names right as well."""
+    """The right number of calls, of one request and of several; and all names right as well, compared alone."""
     tools = list(shelf.tools.values())[:64]
     listed = {tool.name for tool in tools}
     few = [row for row in rows if row.calls[0][0] in listed]
@@ -227,7 +233,7 @@ def requests(router: Router, shelf: Shelf, rows: Sequence[RoutingRow]) -> dict[s
             number += len(asked) == len(row.calls)
             all_names += [each.tool.name for each in asked] == [call[0] for call in row.calls]
         found[f"number of calls, {name}"] = (len(group), 100 * number / len(group))
-        found[f"number and all names among 64, {name}"] = (len(group), 100 * all_names / len(group))
+        found[f"number and all names among 64, compared alone, {name}"] = (len(group), 100 * all_names / len(group))
     return found
 
 
@@ -241,7 +247,7 @@ def no_calls(judge: Judge, path: Path) -> tuple[int, float]:
             tools = parse_tools(record["tools"])
         except SchemaError:
             continue
-        value = judge.probabilities(tools, record["messages"][-1]["content"])[judge.router.calibration.mechanism]
+        value = judge.answer(tools, record["messages"][-1]["content"])[1][judge.router.calibration.mechanism]
         right += value < judge.router.calibration.tool[judge.router.calibration.mechanism].threshold
         count += 1
     return count, 100 * right / max(count, 1)
@@ -259,13 +265,16 @@ def timings(
         started = time.perf_counter()
         request = judge.router.requests(tools, row.query, most=1)[0]
         chosen = time.perf_counter()
-        asked = [Asked(request.tool, prefixes.tool(request.tool), row.query)]
+        considered = [request.tool, *(tool for tool, _ in request.close)]
+        asked = [Asked(tool, prefixes.tool(tool), row.query) for tool in considered]
         known = time.perf_counter()
         readings = read_calls(base, asked)
-        judge.router.tool_probabilities(pair_states([request], readings))
+        states = pair_states([request] * len(asked), readings)
+        (one,) = judge.router.choose([request], states)
+        judge.router.tool_probabilities(states)
         read = time.perf_counter()
         if head is not None:
-            head.fill(readings, DenoiseConfig())
+            head.fill([readings[one]], DenoiseConfig())
         times["routing"].append(chosen - started)
         times["reading"].append(read - known)
         times["filling"].append(time.perf_counter() - read)
