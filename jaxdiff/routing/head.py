@@ -63,6 +63,8 @@ class Calibration:
     def __post_init__(self) -> None:
         if self.mechanism not in MECHANISMS or set(self.tool) != set(MECHANISMS):
             raise ConfigError(f"mechanism {self.mechanism!r} of {sorted(self.tool)}: needed {', '.join(MECHANISMS)}")
+        if not isinstance(self.reading_weight, int | float) or not math.isfinite(self.reading_weight):
+            raise ConfigError(f"reading_weight={self.reading_weight!r} must be a finite number")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
@@ -79,7 +81,7 @@ class Calibration:
                 tool={name: Cut(**cut) for name, cut in values["tool"].items()},
                 think=Cut(**values["think"]),
                 boundary=Cut(**values["boundary"]),
-                reading_weight=float(values["reading_weight"]),
+                reading_weight=values["reading_weight"],
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise ConfigError(f"not a router's calibration: {type(error).__name__}: {error}") from error

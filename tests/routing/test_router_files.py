@@ -16,7 +16,12 @@ from tests.routing.random_router import CONFIG
 NUMBERS = st.floats(-50, 50)
 CUTS = st.builds(Cut, NUMBERS, NUMBERS, st.floats(0, 1))
 CALIBRATIONS = st.builds(
-    Calibration, st.sampled_from(MECHANISMS), st.fixed_dictionaries(dict.fromkeys(MECHANISMS, CUTS)), CUTS, CUTS
+    Calibration,
+    st.sampled_from(MECHANISMS),
+    st.fixed_dictionaries(dict.fromkeys(MECHANISMS, CUTS)),
+    CUTS,
+    CUTS,
+    NUMBERS,
 )
 WRITTEN = Calibration().to_dict()
 
@@ -54,6 +59,8 @@ def test_probabilities_of_extreme_logits_are_silent():
         ({"boundary": {"shift": None}}, "shift=None"),
         ({"boundary": [1, 2]}, "calibration"),
         ({"dice": 6}, "dice"),
+        ({"reading_weight": "big"}, "reading_weight='big'"),
+        ({"reading_weight": float("nan")}, "reading_weight=nan"),
     ],
 )
 def test_a_calibration_that_cannot_be_is_named(changes, named):
