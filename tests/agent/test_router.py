@@ -1,5 +1,7 @@
 """The router at work on a tiny base: how a query is divided, and which tools are compared."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -10,7 +12,7 @@ from jaxdiff.agent import router as router_module
 from jaxdiff.agent.apart import read_tools
 from jaxdiff.agent.lexical import LexicalIndex
 from jaxdiff.agent.prompting import query_prompt
-from jaxdiff.agent.router import MOST_REQUESTS, Router
+from jaxdiff.agent.router import MOST_REQUESTS, Request, Router
 from jaxdiff.routing import head as routing
 from jaxdiff.routing.features import PairStates
 from jaxdiff.schema.tools import parse_tools
@@ -198,3 +200,43 @@ def test_probabilities_are_the_calibrated_logits(mechanism):
     np.testing.assert_allclose(router.tool_probabilities(pairs, mechanism), 1 / (1 + np.exp(-logits / 2)), atol=1e-5)
     think = np.asarray(routing.think_logits(router.params, router.config, pairs.query[:1]), np.float64)
     assert router.think_probability(pairs.query[0]) == pytest.approx(1 / (1 + np.exp(-think[0] / 2)), abs=1e-5)
+
+
+def weighing(weight: float) -> Router:
+    router = ROUTERS[0]
+    return Router(BASE, router.config, router.params, dataclasses.replace(calibration(), reading_weight=weight))
+
+
+def test_what_is_close_stands_within_the_margin_behind_the_first():
+    ranking = list(zip(TOOLS, (2.0, 1.5, 2.0 - router_module.CLOSE - 0.1), strict=True))
+    assert weighing(1.0).close(ranking) == ((TOOLS[1], -0.5),)
+    assert weighing(0.0).close(ranking) == ()
+    assert weighing(1.0).close(ranking[:1]) == ()
+    many = [(TOOLS[0], -0.1 * i) for i in range(20)]
+    assert len(weighing(1.0).close(many)) == router_module.MOST_CLOSE - 1
+
+
+@pytest.mark.parametrize("weight", [0.5, 2.0])
+def test_the_choice_is_that_of_comparison_and_reading_together(weight):
+    rng = np.random.default_rng(0)
+    router = weighing(weight)
+    width, hidden = router.config.end_states, router.config.hidden_state
+    requests = [
+        Request(0, 1, TOOLS[0], np.zeros(width), close)
+        for close in ((), ((TOOLS[1], -0.3), (TOOLS[2], -2.0)), ((TOOLS[2], -0.01),))
+    ]
+    states = PairStates(
+        opening=rng.normal(size=(6, width)).astype(np.float32),
+        hidden=rng.normal(size=(6, hidden)).astype(np.float32),
+        query=rng.normal(size=(6, width)).astype(np.float32),
+    )
+    fit = np.asarray(routing.tool_logits(router.params, router.config, states)["fit"])
+    want, first = [], 0
+    for request in requests:
+        sums = [weight * fit[first]]
+        for place, (_, difference) in enumerate(request.close, 1):
+            sums.append(difference + weight * fit[first + place])
+        want.append(first + sums.index(max(sums)))
+        first += len(sums)
+    assert router.choose(requests, states) == want
+    assert len({place - start for place, start in zip(want, (0, 1, 4), strict=True)}) > 1 or weight < 1
