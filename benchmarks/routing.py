@@ -8,10 +8,11 @@ of files in the native format, each with its own tools. Errors are printed with 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,19 @@ from jaxdiff.agent.heads import find_head, find_router
 from jaxdiff.agent.listing import list_ranking
 from jaxdiff.agent.planning import pair_states
 from jaxdiff.agent.prefix import PrefixReader
-from jaxdiff.agent.reading import Reading, read_calls
+from jaxdiff.agent.reading import read_calls
 from jaxdiff.agent.router import Request, Router
 from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.base.store import load_base
+from jaxdiff.base.store import cache_dir, load_base
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.errors import HeadMismatch, SchemaError
+from jaxdiff.routing.features import PairStates
 from jaxdiff.routing.head import MECHANISMS
 from jaxdiff.runtime.compilation import keep_compiled_programs
 from jaxdiff.schema.tools import Tool, parse_tools
+from jaxdiff_train.features import progress_line
 from jaxdiff_train.packs import VALIDATION_PACKS
+from jaxdiff_train.routing_reading import pair_store
 from jaxdiff_train.routing_rows import (
     TALK_VALIDATION,
     RoutingRow,
@@ -54,17 +58,30 @@ LISTED_ROWS, JOINED = 120, 200
 TIMED = 20
 
 
-@dataclass
+@dataclass(frozen=True)
+class Case:
+    """A query beside tools. gold: the name of the one that serves it, or None."""
+
+    tools: tuple[Tool, ...]
+    query: str
+    gold: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The tool that is chosen, the one nearest by comparison alone, and by mechanism the probability of a call."""
+
+    chosen: str
+    nearest: str
+    probabilities: dict[str, float]
+
+
 class Judge:
-    """Chooses and judges as an agent does; what was read once is kept."""
+    """Answers cases as an agent does. Pairs of tool and query are read tool by tool, and kept on disk."""
 
-    base: FrozenBase
-    router: Router
-
-    def __post_init__(self) -> None:
-        self._prefixes = PrefixReader(self.base, keep=256)
+    def __init__(self, base: FrozenBase, router: Router):
+        self.base, self.router = base, router
         self._states: dict[str, Any] = {}
-        self._readings: dict[tuple[str, str], Reading] = {}
 
     def states(self, query: str) -> Any:
         """What the router reads of a query."""
@@ -72,25 +89,33 @@ class Judge:
             self._states[query] = self.router.read([query])
         return self._states[query]
 
-    def request(self, tools: Sequence[Tool], query: str) -> Request:
-        """The query as one request."""
-        ranking = self.router.ranking(tools, query, self.states(query))
-        opening = np.asarray(self.states(query).opening[0])
-        return Request(0, len(query), ranking[0][0], opening, self.router.close(ranking))
+    def answer(self, groups: Mapping[str, Sequence[Case]]) -> dict[str, list[Answer]]:
+        """The answer to each case of each group."""
+        everything = [case for cases in groups.values() for case in cases]
+        requests = [self._request(case) for case in track(everything, "comparing", console=Console(stderr=True))]
+        considered = [[one.tool, *(tool for tool, _ in one.close)] for one in requests]
+        pairs = list({(t, case.query): None for case, tools in zip(everything, considered, strict=True) for t in tools})
+        progress = progress_line("pairs")
+        store = pair_store(self.base, pairs, cache_dir() / "features", "routing-benchmark", progress)
+        places = {pair: place for place, pair in enumerate(store.rows)}
+        found = []
+        for case, request, tools in zip(everything, requests, considered, strict=True):
+            rows = [places[tool, case.query] for tool in tools]
+            states = PairStates(
+                opening=np.stack([store.part("opening", row)[0] for row in rows]).astype(np.float32),
+                hidden=np.stack([store.part("hidden", row)[0] for row in rows]).astype(np.float32),
+                query=np.stack([request.opening] * len(rows)),
+            )
+            (chosen,) = self.router.choose([request], states)
+            by_mechanism = {n: float(self.router.tool_probabilities(states, n)[chosen]) for n in MECHANISMS}
+            found.append(Answer(tools[chosen].name, request.tool.name, by_mechanism))
+        answers = iter(found)
+        return {name: [next(answers) for _ in cases] for name, cases in groups.items()}
 
-    def answer(self, tools: Sequence[Tool], query: str) -> tuple[Tool, dict[str, float]]:
-        """The chosen tool, and by mechanism the probability that it serves the query."""
-        request = self.request(tools, query)
-        considered = [request.tool, *(tool for tool, _ in request.close)]
-        keys = [(tool.name + repr(tool.parameters), query) for tool in considered]
-        missing = [i for i, key in enumerate(keys) if key not in self._readings]
-        asked = [Asked(considered[i], self._prefixes.tool(considered[i]), query) for i in missing]
-        for i, reading in zip(missing, read_calls(self.base, asked), strict=True):
-            self._readings[keys[i]] = reading
-        states = pair_states([request] * len(keys), [self._readings[key] for key in keys])
-        (chosen,) = self.router.choose([request], states)
-        found = {name: float(self.router.tool_probabilities(states, name)[chosen]) for name in MECHANISMS}
-        return considered[chosen], found
+    def _request(self, case: Case) -> Request:
+        ranking = self.router.ranking(case.tools, case.query, self.states(case.query))
+        opening = np.asarray(self.states(case.query).opening[0])
+        return Request(0, len(case.query), ranking[0][0], opening, self.router.close(ranking))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -98,8 +123,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.routing", description=__doc__)
     parser.add_argument("--head", default="default", metavar="PATH", help="folder of a head with a router")
     parser.add_argument("--rows", nargs="*", default=[], metavar="FILE", help="files with rows that call nothing")
-    parser.add_argument("--per-tool", type=int, default=5, help="queries a tool for names (default: 5)")
-    parser.add_argument("--mode-queries", type=int, default=2, help="queries a tool for modes (default: 2)")
+    parser.add_argument("--per-tool", type=int, default=5, help="queries a tool (default: 5)")
+    parser.add_argument("--every", type=int, default=1, help="take every so manieth decline (default: 1, all)")
     parser.add_argument("--examples", type=int, default=0, help="print so many errors of each kind")
     options = parser.parse_args(argv)
     keep_compiled_programs()
@@ -109,99 +134,99 @@ def main(argv: list[str] | None = None) -> None:
         raise HeadMismatch(f"head {options.head!r} has no router for base {base.name!r}")
     judge, shelf = Judge(base, router), read_shelf(VALIDATION_PACKS)
     rows = single_rows(VALIDATION_PACKS, shelf, options.per_tool, SEED)
+    declines = declined_rows(VALIDATION_PACKS)[:: options.every]
+    groups = {f"name among {size}": cases(shelf, rows, size, same=True) for size in NAME_SIZES}
+    for same, size in itertools.product((True, False), MODE_SIZES):
+        where = f"among {size} of {'the same suite' if same else 'other suites'}"
+        groups[f"relevance {where}"] = cases(shelf, rows, size, same)
+        groups[f"irrelevance {where}"] = cases(shelf, declines, size, same)
+    groups |= {f"no call, {Path(path).parent.name}/{Path(path).stem}": no_calls(Path(path)) for path in options.rows}
+    answers = judge.answer(groups)
+
     shown = report.table("Routing, percent right", "", "rows", "percent")
     figures: dict[str, Any] = {"mechanism": router.calibration.mechanism}
-    errors: list[str] = []
-    for part in (
-        names(judge, shelf, rows, errors, options.examples),
-        listed_names(base, shelf, rows),
-        modes(judge, shelf, rows[:: max(1, options.per_tool // options.mode_queries)], errors, options.examples),
-        talk(judge),
-        requests(router, shelf, rows),
-        {f"no call, {Path(path).parent.name}/{Path(path).stem}": no_calls(judge, Path(path)) for path in options.rows},
-    ):
-        for name, (count, percent) in part.items():
-            shown.add_row(name, str(count), f"{percent:.1f}")
-            figures[name] = {"rows": count, "percent": round(percent, 1)}
-    figures["milliseconds"] = timings(base, judge, shelf, rows, options.head)
+    found: dict[str, tuple[int, float]] = {}
+    for name, group in groups.items():
+        found |= shares(name, group, answers[name], router)
+    found |= listed_names(base, groups["name among 4"]) | talk(judge) | requests(router, shelf, rows)
+    for name, (count, percent) in found.items():
+        shown.add_row(name, str(count), f"{percent:.1f}")
+        figures[name] = {"rows": count, "percent": round(percent, 1)}
+    figures["milliseconds"] = timings(base, router, shelf, rows, options.head)
     for name, value in figures["milliseconds"].items():
         shown.add_row(f"{name}, ms", "", f"{value:.0f}")
-    for line in errors:
+    for line in errors(groups, answers, router, options.examples):
         print(line)
     report.publish("routing", shown, figures)
 
 
 def candidates(
     shelf: Shelf, own: Sequence[str], suite: str | None, size: int, same: bool, rng: random.Random
-) -> list[Tool]:
+) -> tuple[Tool, ...]:
     """`size` tools: `own`, then (if `same`) others of the suite, then any of other suites; shuffled."""
     near = [name for name in shelf.of_suite(suite) if name not in own] if same else []
     far = [name for name in shelf.tools if shelf.suites[name] != suite]
     chosen = [*own, *rng.sample(near, len(near))][:size]
     chosen += rng.sample(far, size - len(chosen))
     rng.shuffle(chosen)
-    return [shelf.tools[name] for name in chosen]
+    return tuple(shelf.tools[name] for name in chosen)
 
 
-def names(
-    judge: Judge, shelf: Shelf, rows: Sequence[RoutingRow], errors: list[str], examples: int
-) -> dict[str, tuple[int, float]]:
-    """Right names among lists of each size, as answered and by the comparison alone."""
-    found = {}
-    for size in NAME_SIZES:
-        rng = random.Random(SEED)
-        right = alone = shown = 0
-        for row in track(rows, f"names among {size}", console=Console(stderr=True)):
-            gold = row.calls[0][0]
-            tools = candidates(shelf, [gold], row.suite, size, True, rng)
-            chosen = judge.answer(tools, row.query)[0].name
-            right += chosen == gold
-            alone += judge.request(tools, row.query).tool.name == gold
-            if chosen != gold and shown < examples and size == NAME_SIZES[1]:
-                errors.append(f"name among {size}: {row.query!r}: {chosen}, not {gold}")
-                shown += 1
-        found[f"name among {size}"] = (len(rows), 100 * right / len(rows))
-        found[f"name among {size}, compared alone"] = (len(rows), 100 * alone / len(rows))
+def cases(shelf: Shelf, rows: Sequence[RoutingRow], size: int, same: bool) -> list[Case]:
+    """Each row beside `size` tools."""
+    rng = random.Random(SEED)
+    found = []
+    for row in rows:
+        own = [call[0] for call in row.calls]
+        found.append(Case(candidates(shelf, own, row.suite, size, same, rng), row.query, own[0] if own else None))
     return found
 
 
-def listed_names(base: FrozenBase, shelf: Shelf, rows: Sequence[RoutingRow]) -> dict[str, tuple[int, float]]:
-    """Right names by the base itself, after a list of four tools."""
-    rng, right = random.Random(SEED), 0
-    chosen = rows[:: max(1, len(rows) // LISTED_ROWS)]
-    for row in track(chosen, "names after a list", console=Console(stderr=True)):
-        gold = row.calls[0][0]
-        tools = candidates(shelf, [gold], row.suite, 4, True, rng)
-        right += list_ranking(base, tools, row.query)[0][0].name == gold
+def shares(name: str, group: Sequence[Case], answers: Sequence[Answer], router: Router) -> dict[str, tuple[int, float]]:
+    """Rows and percent right of one group: of names, or by mechanism of whether there is a call."""
+    count = len(group)
+    if name.startswith("name"):
+        right = sum(answer.chosen == case.gold for case, answer in zip(group, answers, strict=True))
+        alone = sum(answer.nearest == case.gold for case, answer in zip(group, answers, strict=True))
+        return {name: (count, 100 * right / count), f"{name}, compared alone": (count, 100 * alone / count)}
+    pairs = list(zip(group, answers, strict=True))
+    return {
+        f"{name}, {mechanism}": (count, 100 * sum(_is_right(case, a, router, mechanism) for case, a in pairs) / count)
+        for mechanism in MECHANISMS
+    }
+
+
+def _is_right(case: Case, answer: Answer, router: Router, mechanism: str) -> bool:
+    called = answer.probabilities[mechanism] >= router.calibration.tool[mechanism].threshold
+    return called == (case.gold is not None)
+
+
+def errors(
+    groups: Mapping[str, Sequence[Case]], answers: Mapping[str, Sequence[Answer]], router: Router, most: int
+) -> list[str]:
+    """Some wrong answers among four tools of one suite."""
+    best, lines = router.calibration.mechanism, []
+    for name, group in groups.items():
+        if name != "name among 4" and not name.endswith("among 4 of the same suite"):
+            continue
+        wrong = []
+        for case, answer in zip(group, answers[name], strict=True):
+            if name == "name among 4" and answer.chosen != case.gold:
+                wrong.append(f"{name}: {case.query!r}: {answer.chosen}, not {case.gold}")
+            elif name != "name among 4" and not _is_right(case, answer, router, best):
+                wrong.append(f"{name}: {case.query!r}: probability of a call {answer.probabilities[best]:.2f}")
+        lines += wrong[:most]
+    return lines
+
+
+def listed_names(base: FrozenBase, group: Sequence[Case]) -> dict[str, tuple[int, float]]:
+    """Right names by the base itself, after a list of the tools."""
+    chosen = group[:: max(1, len(group) // LISTED_ROWS)]
+    right = sum(
+        list_ranking(base, case.tools, case.query)[0][0].name == case.gold
+        for case in track(chosen, "names after a list", console=Console(stderr=True))
+    )
     return {"name among 4, after a list": (len(chosen), 100 * right / len(chosen))}
-
-
-def modes(
-    judge: Judge, shelf: Shelf, rows: Sequence[RoutingRow], errors: list[str], examples: int
-) -> dict[str, tuple[int, float]]:
-    """Relevance of queries and irrelevance of declines, by mechanism."""
-    declines = declined_rows(VALIDATION_PACKS)
-    found = {}
-    for same in (True, False):
-        for size in MODE_SIZES:
-            rng = random.Random(SEED)
-            where = f"among {size} of {'the same suite' if same else 'other suites'}"
-            for kind, group in (("relevance", rows), ("irrelevance", declines)):
-                right = dict.fromkeys(MECHANISMS, 0)
-                shown = 0
-                for row in track(group, f"{kind} {where}", console=Console(stderr=True)):
-                    own = [row.calls[0][0]] if row.calls else []
-                    tools = candidates(shelf, own, row.suite, size, same, rng)
-                    for name, value in judge.answer(tools, row.query)[1].items():
-                        correct = (value >= judge.router.calibration.tool[name].threshold) == bool(row.calls)
-                        right[name] += correct
-                        best = name == judge.router.calibration.mechanism
-                        if not correct and best and same and size == 4 and shown < examples:
-                            errors.append(f"{kind} {where}: {row.query!r}: probability of a call {value:.2f}")
-                            shown += 1
-                for name, count in right.items():
-                    found[f"{kind} {where}, {name}"] = (len(group), 100 * count / len(group))
-    return found
 
 
 def talk(judge: Judge) -> dict[str, tuple[int, float]]:
@@ -237,24 +262,20 @@ def requests(router: Router, shelf: Shelf, rows: Sequence[RoutingRow]) -> dict[s
     return found
 
 
-def no_calls(judge: Judge, path: Path) -> tuple[int, float]:
-    """Rows of a file that call nothing, answered by no call; the last message is the query."""
-    count = right = 0
+def no_calls(path: Path) -> list[Case]:
+    """Rows of a file that call nothing, beside their own tools; the last message is the query."""
+    found = []
     for _, record in read_json_lines(path):
-        if record["calls"]:
-            continue
-        try:
-            tools = parse_tools(record["tools"])
-        except SchemaError:
-            continue
-        value = judge.answer(tools, record["messages"][-1]["content"])[1][judge.router.calibration.mechanism]
-        right += value < judge.router.calibration.tool[judge.router.calibration.mechanism].threshold
-        count += 1
-    return count, 100 * right / max(count, 1)
+        if not record["calls"]:
+            try:
+                found.append(Case(parse_tools(record["tools"]), record["messages"][-1]["content"], None))
+            except SchemaError:
+                continue
+    return found
 
 
 def timings(
-    base: FrozenBase, judge: Judge, shelf: Shelf, rows: Sequence[RoutingRow], head_path: str
+    base: FrozenBase, router: Router, shelf: Shelf, rows: Sequence[RoutingRow], head_path: str
 ) -> dict[str, float]:
     """Medians: routing among 16 tools that are known, reading the chosen one, and one fill."""
     head, prefixes = find_head(base, head_path), PrefixReader(base)
@@ -263,15 +284,15 @@ def timings(
     times: dict[str, list[float]] = {"routing": [], "reading": [], "filling": []}
     for _ in range(TIMED + 2):
         started = time.perf_counter()
-        request = judge.router.requests(tools, row.query, most=1)[0]
+        request = router.requests(tools, row.query, most=1)[0]
         chosen = time.perf_counter()
         considered = [request.tool, *(tool for tool, _ in request.close)]
         asked = [Asked(tool, prefixes.tool(tool), row.query) for tool in considered]
         known = time.perf_counter()
         readings = read_calls(base, asked)
         states = pair_states([request] * len(asked), readings)
-        (one,) = judge.router.choose([request], states)
-        judge.router.tool_probabilities(states)
+        (one,) = router.choose([request], states)
+        router.tool_probabilities(states)
         read = time.perf_counter()
         if head is not None:
             head.fill([readings[one]], DenoiseConfig())

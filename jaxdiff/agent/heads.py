@@ -16,7 +16,7 @@ from jaxdiff.agent.router import Router
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.diffusion.head_files import CARD_FILE, LoadedHead, check_base, load_head
-from jaxdiff.errors import WeightsError
+from jaxdiff.errors import ConfigError, WeightsError
 from jaxdiff.routing.config import RouterConfig
 from jaxdiff.routing.head import Calibration
 
@@ -79,8 +79,12 @@ def find_router(base: FrozenBase, head: str | os.PathLike[str] = "default") -> R
     check_base(loaded.card, base.fingerprint)
     if loaded.kind != "router":
         raise WeightsError(f"{folder} holds a {loaded.kind}, not a router")
-    calibration = Calibration.from_dict(loaded.card.get("calibration", {}))
-    return Router(base, RouterConfig.from_dict(loaded.config), loaded.params, calibration)
+    try:
+        calibration = Calibration.from_dict(loaded.card.get("calibration", {}))
+        config = RouterConfig.from_dict(loaded.config)
+    except ConfigError as error:
+        raise WeightsError(f"damaged router card {folder / CARD_FILE}: {error}") from error
+    return Router(base, config, loaded.params, calibration)
 
 
 def _folder(head: str | os.PathLike[str]) -> Path:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdiff.agent.lexical import LexicalIndex
 from jaxdiff.agent.prompting import TURN_END, TURN_START
 from jaxdiff.base import masks
 from jaxdiff.base.buckets import TOKENS, bucket
@@ -23,6 +24,7 @@ from jaxdiff.base.module import SmolLM
 from jaxdiff.schema.tools import Tool
 
 MAX_DESCRIPTION = 160
+MOST_LISTED = 32
 # What ends a name: else one that another begins with would have the better chance.
 _END = ":"
 
@@ -30,8 +32,12 @@ _END = ":"
 def list_ranking(base: FrozenBase, tools: Sequence[Tool], query: str) -> list[tuple[Tool, float]]:
     """Tools with the log-probability of their whole names after the list and the query, the most probable first.
 
-    Raises InputError where list and query are longer than the largest bucket.
+    Of a longer list, the `MOST_LISTED` tools with the nearest words are listed. Raises InputError where list and query
+    are longer than the largest bucket.
     """
+    if len(tools) > MOST_LISTED:
+        nearest = np.argsort(-LexicalIndex(tools).scores(query).sum(-1), kind="stable")[:MOST_LISTED]
+        tools = [tools[i] for i in sorted(nearest)]
     text = _prompt(base, tools, query)
     names = [base.encode(f" {tool.name}{_END}") for tool in tools]
     length = len(text) + sum(map(len, names))
