@@ -233,9 +233,13 @@ def test_a_query_that_is_too_long():
         agent_of()("long " * 3000)
 
 
-def test_no_tools():
-    with pytest.raises(InputError, match="no tools"):
-        Agent(BASE, HEADS[0], None, Options("diffusion"))(QUERY)
+def test_without_tools_the_answer_is_text_and_a_demanded_call_is_refused():
+    agent = Agent(BASE, HEADS[0], None, Options("diffusion", max_new_tokens=2))
+    result = agent(QUERY)
+    assert result.mode == "chat" and isinstance(result.text, str) and result.calls == ()
+    for changes in ({"mode": "tool"}, {"tool_choice": "required"}):
+        with pytest.raises(InputError, match="no tools"):
+            agent(QUERY, **changes)
 
 
 def test_a_tool_without_fields():
