@@ -6,7 +6,6 @@ Query and tools are read apart. A base of the default's size cannot pick from a 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache, partial
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxdiff.agent.lexical import words
 from jaxdiff.base import masks
 from jaxdiff.base.buckets import TOKENS, bucket
 from jaxdiff.base.frozen import FrozenBase
@@ -24,9 +24,6 @@ from jaxdiff.base.module import SmolLM
 from jaxdiff.config import BaseConfig
 from jaxdiff.schema.tools import Tool
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-# Endings that are dropped, so that "tables" meets "table", "boxes" meets "box" and "booking" meets "book".
-_ENDING = re.compile(r"(?<=\w{3})(?:ing|ed|(?:(?<=ss)|(?<=x)|(?<=[cs]h))es|(?<!s)s)$")
 # Scores closer than this are a tie.
 _TIE = 1e-6
 
@@ -53,11 +50,6 @@ def lexical_scores(tools: Sequence[Tool], query: str) -> list[float]:
         sum(math.log(1 + len(tools) / frequency[word]) for word in asked & document) / math.sqrt(1 + len(document))
         for document in documents
     ]
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words of text and identifiers ("bookTable", "book_table"), common endings dropped."""
-    return [_ENDING.sub("", word.lower()) for word in _WORD.findall(text)]
 
 
 def tool_text(tool: Tool) -> str:

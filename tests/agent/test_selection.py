@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from jaxdiff.agent import selection
-from jaxdiff.agent.selection import choose_tool, lexical_scores, mean_state, state_layers, tool_text, words
+from jaxdiff.agent.lexical import words
+from jaxdiff.agent.selection import choose_tool, lexical_scores, mean_state, state_layers, tool_text
 from jaxdiff.base import masks
 from jaxdiff.schema.tools import parse_tools
 from tests.agent.frozen_fills import tiny_base
