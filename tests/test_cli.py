@@ -99,7 +99,7 @@ def test_json_is_one_object_and_nothing_else(capsys, base, head, tools):
     out, err = capsys.readouterr()
     assert err == "" and out.count("\n") == 1
     said = json.loads(out)
-    assert list(said) == ["mode", "text", "calls", "timing_ms"]
+    assert list(said) == ["mode", "text", "calls", "timing_ms", "thinking", "modes"]
     assert said["calls"][0]["name"] == "paint"
     assert {"what", "colour"} <= set(said["calls"][0]["arguments"])
 
