@@ -360,7 +360,13 @@ class Terminal:
         self.master, slave = pty.openpty()
         environment = os.environ | {"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
         self.process = subprocess.Popen(
-            words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment
+            # A test run in the background would hand its ignored Ctrl-C on.
+            ("env", "--default-signal=INT", *words),
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env=environment,
         )
         os.close(slave)
         self.seen = ""

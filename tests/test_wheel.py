@@ -152,7 +152,7 @@ def test_wheel_answers_a_query(environment, tmp_path):
     query = "Book a table for four at Nonna Rosa"
     printed = run(environment / "bin" / "jaxdiff", "call", query, "--tools", "tools.json", "--json", cwd=tmp_path)
     answer = json.loads(printed)
-    assert set(answer) == {"mode", "text", "calls", "timing_ms"}
+    assert set(answer) == {"mode", "text", "calls", "timing_ms", "thinking", "modes"}
     (call,) = answer["calls"]
     assert call["name"] == "book_table"
     jsonschema.validate(call["arguments"], TOOL["function"]["parameters"])

@@ -62,7 +62,9 @@ def calibrate(config: RouterConfig, params: Params, data: RoutingData) -> tuple[
 
 
 def _two_way(logits: np.ndarray, truth: np.ndarray) -> tuple[Cut, float]:
-    """The cut, and the mean share of right answers there."""
+    """The cut, and the mean share of right answers there; the plain cut where only one answer is ever right."""
+    if truth.all() or not truth.any():
+        return Cut(), float(np.mean((np.asarray(logits) >= 0) == truth)) if truth.size else 0.0
     scale, shift = platt(np.asarray(logits, np.float64), truth)
     probability = Cut(scale, shift).probability(logits)
     right = [((probability >= t)[truth].mean() + (probability < t)[~truth].mean()) / 2 for t in _GRID]

@@ -37,6 +37,8 @@ def choose_reading_weight(router: Router, data: RoutingData, root: Path) -> tupl
     reading = replace(router.calibration, reading_weight=1.0)
     ranker = Router(router.base, router.config, router.params, reading)
     cases = _cases(ranker, data)
+    if not cases:
+        return 0.0, {}
     pairs = [(tool, case) for case in cases for tool in _tools(case.request)]
     asked = list({(tool, data.queries.rows[case.query]): None for tool, case in pairs})
     store = pair_store(router.base, asked, root, "router-close", progress_line("close tools"))
