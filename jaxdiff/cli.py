@@ -59,10 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     call = commands.add_parser("call", help="answer one query by function calls or in text")
     call.add_argument("query", metavar="QUERY")
     call.add_argument(
-        "--tools",
-        required=True,
-        metavar="FILE",
-        help="JSON list of OpenAI-style function definitions, or a Python file of tools",
+        "--tools", metavar="FILE", help="JSON list of function definitions, or a Python file of tools (default: none)"
     )
     call.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     call.add_argument("--mode", choices=MODES, default="auto", help="how to answer (default: auto)")

@@ -220,7 +220,7 @@ def test_options_that_cannot_be_used(capsys, base, tools, words, named):
     assert named in refused(capsys, *call(QUERY, base, tools, *words))
 
 
-@pytest.mark.parametrize("words", [(), ("answer",), ("call",), ("call", QUERY)])
+@pytest.mark.parametrize("words", [(), ("answer",), ("call",)])
 def test_commands_that_are_incomplete(capsys, words):
     refused(capsys, *words)
 
@@ -247,3 +247,18 @@ def test_the_program_answers_by_parallel_where_no_head_fits(base, tmp_path, monk
     (found,) = json.loads(done.stdout)["calls"][0]["fields"].values()
     assert found["by"] == "parallel" and done.stdout.count("\n") == 1
     assert (tmp_path / "cache" / "compiled").is_dir()
+
+
+def test_without_tools_the_answer_is_text(capsys, base, head):
+    assert main(["call", QUERY, "--base", str(base), "--head", str(head), "--json", "--max-new-tokens", "2"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["mode"] == "chat" and isinstance(said["text"], str) and said["calls"] == []
+
+
+def test_a_choice_that_is_not_known(capsys, base, head, tools):
+    assert "tool_choice names 'bogus'" in refused(
+        capsys, *call(QUERY, base, tools, "--head", head, "--tool-choice", "bogus")
+    )
+    assert "contradict" in refused(
+        capsys, *call(QUERY, base, tools, "--head", head, "--mode", "chat", "--tool-choice", "required")
+    )
