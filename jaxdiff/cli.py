@@ -8,7 +8,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from jaxdiff.chat.command import MODES, add_options, start
+from jaxdiff.chat.command import MODE_CHOICES, add_options, start
 from jaxdiff.errors import JaxdiffError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tools", metavar="FILE", help="JSON list of function definitions, or a Python file of tools (default: none)"
     )
     call.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    call.add_argument("--mode", choices=MODES, default="auto", help="how to answer (default: auto)")
+    call.add_argument("--mode", choices=MODE_CHOICES, default="auto", help="how to answer (default: auto)")
     call.add_argument(
         "--tool-choice", default="auto", metavar="CHOICE", help="auto (default), none, required or a name"
     )

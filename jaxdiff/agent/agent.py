@@ -23,7 +23,7 @@ from jaxdiff.agent.python_tools import PythonTool, collect_tools
 from jaxdiff.agent.result import FieldResult, Result, ToolCall
 from jaxdiff.agent.router import Router
 from jaxdiff.agent.speaking import Speaker
-from jaxdiff.agent.text_pieces import Piece
+from jaxdiff.agent.text_pieces import Piece, whole
 from jaxdiff.agent.timing import Timer
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.store import load_base
@@ -94,12 +94,7 @@ class Agent:
         be answered, options that contradict each other and a text longer than the largest bucket; FillError where a
         required value cannot be made valid.
         """
-        pieces = self.stream(query, tools=tools, **changes)
-        while True:
-            try:
-                next(pieces)
-            except StopIteration as end:
-                return end.value
+        return whole(self.stream(query, tools=tools, **changes))
 
     def stream(self, query: Any, /, *, tools: Any = None, **changes: Any) -> Generator[Piece, None, Result]:
         """Answers as a call of the agent does, text piece by piece; the generator's value is the whole answer.

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxdiff.agent.chat_template import encode_chat, takes_thinking
 from jaxdiff.agent.messages import Message
-from jaxdiff.agent.text_pieces import Piece, TextPieces
+from jaxdiff.agent.text_pieces import Piece, TextPieces, whole
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.generate import SLOTS, DecodingState, Rules, advance, prefill
 from jaxdiff.base.sampling import GREEDY, Sampling
@@ -94,12 +94,7 @@ class Speaker:
         self, messages: Sequence[Message], options: SpeakingOptions, tools: Sequence[Tool] | None = None
     ) -> Speech:
         """Answers the last message; see `stream`."""
-        pieces = self.stream(messages, options, tools)
-        while True:
-            try:
-                next(pieces)
-            except StopIteration as end:
-                return end.value
+        return whole(self.stream(messages, options, tools))
 
     def stream(
         self, messages: Sequence[Message], options: SpeakingOptions, tools: Sequence[Tool] | None = None

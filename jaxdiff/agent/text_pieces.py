@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tokenizers.decoders import DecodeStream
 
 from jaxdiff.base.frozen import FrozenBase
+
+Whole = TypeVar("Whole")
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,15 @@ class Piece:
 
     text: str
     thinking: bool = False
+
+
+def whole(pieces: Generator[Piece, None, Whole]) -> Whole:
+    """Runs a stream of pieces to its end and gives its value."""
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return end.value
 
 
 class TextPieces:

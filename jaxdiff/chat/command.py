@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-MODES = ("auto", "chat", "think", "tool")
+from jaxdiff.agent.directive import MODES
+
+MODE_CHOICES = ("auto", *MODES)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tools", metavar="FILE", help="JSON list of function definitions, or a Python file of tools")
     parser.add_argument("--yes", action="store_true", help="run calls without asking")
     parser.add_argument("--system", metavar="TEXT", help="stands before the conversation")
-    parser.add_argument("--mode", choices=MODES, default="auto", help="how to answer (default: auto)")
+    parser.add_argument("--mode", choices=MODE_CHOICES, default="auto", help="how to answer (default: auto)")
     parser.add_argument("--base", default="default", metavar="NAME|PATH", help="a name, folder, .gguf file or org/repo")
     parser.add_argument("--head", default="default", metavar="NAME|PATH", help="a folder (default: the shipped head)")
     parser.add_argument("--fill", choices=("diffusion", "ar", "parallel"), help="default: diffusion")
