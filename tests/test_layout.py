@@ -19,8 +19,9 @@ MIDDLE = BOTTOM | {"base", "diffusion", "routing", "schema"}
 MAY_IMPORT = {
     "errors": set(),
     "config": {"errors"},
+    "sharding": {"errors"},
     "schema": BOTTOM,
-    "base": BOTTOM,
+    "base": BOTTOM | {"sharding"},
     "diffusion": MIDDLE - {"routing"},
     "routing": BOTTOM,
     "agent": MIDDLE,
