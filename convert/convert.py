@@ -15,9 +15,10 @@ from .card import write_card
 from .exclusive import exclusive
 from .params import assemble, fingerprint, save, stored_bytes
 from .sources import FLOAT_DTYPES, Source, open_source
+from .staging import Staging
 from .tokenizer import check_tokenizer, reserved_token_ids
 
-_SPACE_MARGIN = 1.05  # of the parameters alone, for tokenizer and indexes
+_SPACE_FACTOR = 2.05  # of the parameters alone: staged and written, and 5% for tokenizer and indexes
 
 
 def _silent(done: int, total: int) -> None:
@@ -73,21 +74,25 @@ def _write(
     mask_token_id, null_token_id = reserved_token_ids(tokenizer)
     config = dataclasses.replace(source.config, mask_token_id=mask_token_id, null_token_id=null_token_id)
     _require_space(folder.parent, stored_bytes(config, dtype))
-    leaves = assemble(source, dtype, report)
-    folder.mkdir()
+    staging = folder / "staging"
+    leaves = assemble(source, dtype, Staging(staging), report)
     save(folder / "params", leaves)
+    digest = fingerprint(leaves)
+    del leaves
+    shutil.rmtree(staging)
     (folder / "tokenizer.json").write_text(source.tokenizer, encoding="utf-8")
     if source.chat_template is not None:
         (folder / "chat_template.jinja").write_text(source.chat_template, encoding="utf-8")
-    write_card(folder, name=name, config=config, dtype=dtype, source=origin, fingerprint=fingerprint(leaves))
+    write_card(folder, name=name, config=config, dtype=dtype, source=origin, fingerprint=digest)
 
 
 def _require_space(folder: Path, needed: int) -> None:
     """Checked beforehand, because the storage layer fills the terminal with tracebacks on a full disk."""
     free = shutil.disk_usage(folder).free
-    if free < needed * _SPACE_MARGIN:
+    if free < needed * _SPACE_FACTOR:
         raise WeightsError(
-            f"{folder} has {free / 1e6:.0f} MB free; the base needs {needed * _SPACE_MARGIN / 1e6:.0f} MB"
+            f"{folder} has {free / 1e6:.0f} MB free; converting needs {needed * _SPACE_FACTOR / 1e6:.0f} MB, "
+            f"half of it until it is done"
         )
 
 

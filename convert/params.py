@@ -15,6 +15,7 @@ from jaxdiff.errors import WeightsError
 
 from .naming import Leaf, leaf_shapes, place
 from .sources import FLOAT_DTYPES, Source
+from .staging import Staging
 
 
 def stored_bytes(config: BaseConfig, dtype: str) -> int:
@@ -22,15 +23,17 @@ def stored_bytes(config: BaseConfig, dtype: str) -> int:
     return FLOAT_DTYPES[dtype].itemsize * sum(math.prod(shape) for shape in leaf_shapes(config).values())
 
 
-def assemble(source: Source, dtype: str, report: Callable[[int, int], None]) -> dict[Leaf, np.ndarray]:
-    """All parameters of `source`, by leaf; layers are stacked into arrays made beforehand, tensor by tensor.
+def assemble(
+    source: Source, dtype: str, staging: Staging, report: Callable[[int, int], None]
+) -> dict[Leaf, np.ndarray]:
+    """All parameters of `source`, by leaf, staged; layers are stacked into arrays made beforehand, tensor by tensor.
 
     report: called with the number of tensors done and their total. Raises WeightsError for tensors that do not fit, are
     damaged (not finite), overflow `dtype`, or for an output matrix that differs from the embedding it is tied to.
     """
     placements = place(source.tensors, source.config, source.names, str(source.path))
     stored = FLOAT_DTYPES[dtype]
-    leaves = {leaf: np.empty(shape, stored) for leaf, shape in leaf_shapes(source.config).items()}
+    leaves = {leaf: staging.empty(shape, stored) for leaf, shape in leaf_shapes(source.config).items()}
     for done, placement in enumerate(placements, start=1):
         tensor = source.tensors[placement.index]
         weight = tensor.load()

@@ -199,7 +199,7 @@ def test_unknown_dtype_and_overflow_are_refused(tmp_path):
 def test_a_full_disk_is_found_out_beforehand(tmp_path, monkeypatch):
     source = write_hf_folder(tmp_path / "source", llama_config(), hf_tensors())
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
-    with pytest.raises(WeightsError, match=r"has 0 MB free; the base needs \d+ MB"):
+    with pytest.raises(WeightsError, match=r"has 0 MB free; converting needs \d+ MB"):
         convert(source, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
 

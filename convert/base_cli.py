@@ -1,0 +1,41 @@
+"""`jaxdiff convert SRC OUT`: a checkpoint becomes a base folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .convert import convert
+from .sources import FLOAT_DTYPES
+
+
+def convert_base(arguments: list[str]) -> int:
+    """Converts, with a progress bar on stderr, and prints the folder; exit status 0. Raises JaxdiffError."""
+    parser = argparse.ArgumentParser(
+        prog="jaxdiff convert",
+        description="Converts a checkpoint to JAX parameters. Subcommands, each with its own --help: compare.",
+    )
+    parser.add_argument("src", type=Path, help="Hugging Face folder (safetensors, pytorch_model.bin) or .gguf file")
+    parser.add_argument("out", type=Path, help="folder to write")
+    parser.add_argument(
+        "--dtype", choices=sorted(FLOAT_DTYPES), help="of the stored parameters (default: the source's)"
+    )
+    parser.add_argument("--name", help="of the base (default: that of the source)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    options = parser.parse_args(arguments)
+    columns = (TextColumn("converting"), MofNCompleteColumn(), TextColumn("tensors"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=None)
+        out = convert(
+            options.src,
+            options.out,
+            name=options.name,
+            dtype=options.dtype,
+            overwrite=options.overwrite,
+            report=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    print(out)
+    return 0
