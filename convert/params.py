@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from jaxdiff.errors import WeightsError
 
 from .naming import Leaf, leaf_shapes, place
 from .sources import FLOAT_DTYPES, Source
-from .staging import Staging
+from .staging import Staging, slabs
 
 
 def stored_bytes(config: BaseConfig, dtype: str) -> int:
@@ -79,13 +79,26 @@ def flattened(tree: dict[str, Any], above: Sequence[str] = ()) -> dict[Leaf, np.
     return leaves
 
 
-def fingerprint(leaves: dict[Leaf, np.ndarray]) -> str:
+class Rows(Protocol):
+    """An array, or something like it that is read from disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    @property
+    def nbytes(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
+
+
+def fingerprint(leaves: Mapping[Leaf, Rows]) -> str:
     """SHA-256 over the sorted leaf paths, shapes, dtype names and raw little-endian bytes: identifies a base."""
     digest = hashlib.sha256()
     for leaf in sorted(leaves):
-        value = np.ascontiguousarray(leaves[leaf])
+        value = leaves[leaf]
         digest.update(f"{leaf}\n{','.join(map(str, value.shape))}\n{value.dtype.name}\n".encode())
-        digest.update(value.reshape(-1).view(np.uint8).data)
+        for start, stop in slabs(value.shape, value.nbytes):
+            digest.update(np.ascontiguousarray(value[start:stop]).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -95,16 +108,17 @@ def save(folder: Path, leaves: dict[Leaf, np.ndarray]) -> None:
     import orbax.checkpoint as ocp
     from orbax.checkpoint import type_handlers
 
-    # The default handler copies every array before it writes, which doubles the memory that a large base needs.
+    from .slab_handler import SlabHandler, save_args
+
     handlers = type_handlers.create_type_handler_registry(
-        (np.ndarray, type_handlers.NumpyHandler(deepcopy_host_arrays=False)),
-        (jax.Array, type_handlers.ArrayHandler()),
+        (np.ndarray, SlabHandler()), (jax.Array, type_handlers.ArrayHandler())
     )
     # Weights hardly compress, and uncompressed ones load twice as fast.
     handler = ocp.PyTreeCheckpointHandler(use_compression=False, type_handler_registry=handlers)
+    tree = nested(leaves)
     try:
         with ocp.Checkpointer(handler) as checkpointer:
-            checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(nested(leaves)))
+            checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(tree, jax.tree.map(save_args, tree)))
     except ValueError as error:  # what its storage layer makes of a full disk
         raise OSError(" ".join(str(error).split())) from error
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+SLAB_BYTES = 256 << 20
+"""Of a large array that are held in memory at a time."""
+
 
 class Staging:
     """Makes arrays in files of `folder`, which exists from the first one on and is whoever made it's to remove."""
@@ -29,3 +32,12 @@ class Staging:
             else:
                 file.truncate(size)
         return np.asarray(np.memmap(path, dtype, mode="r+", shape=tuple(shape)))
+
+
+def slabs(shape: tuple[int, ...], size: int, multiple: int = 1) -> list[tuple[int, int]]:
+    """First and past-the-last index along the first axis of parts of about `SLAB_BYTES`.
+
+    size: bytes of the whole. All parts but the last are a multiple of `multiple` long.
+    """
+    rows = max(1, SLAB_BYTES // max(1, size // shape[0]) // multiple) * multiple
+    return [(start, min(start + rows, shape[0])) for start in range(0, shape[0], rows)]
