@@ -23,6 +23,7 @@ def convert_base(arguments: list[str]) -> int:
     parser.add_argument(
         "--dtype", choices=sorted(FLOAT_DTYPES), help="of the stored parameters (default: the source's)"
     )
+    parser.add_argument("--adapter", type=Path, metavar="FOLDER", help="LoRA (PEFT) to merge into the weights")
     parser.add_argument("--name", help="of the base (default: that of the source)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     options = parser.parse_args(arguments)
@@ -34,6 +35,7 @@ def convert_base(arguments: list[str]) -> int:
             options.out,
             name=options.name,
             dtype=options.dtype,
+            adapter=options.adapter,
             overwrite=options.overwrite,
             report=lambda done, total: progress.update(task, completed=done, total=total),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,20 +13,25 @@ from jaxdiff.base.card import read_card
 from jaxdiff.errors import WeightsError
 
 from .naming import place
-from .params import fingerprint, restore
+from .params import fingerprint, load_parameter
 from .sources import FLOAT_DTYPES, open_source
+from .stored import open_stored
 
 _ROWS = 4096  # compared at a time, in float64
 
 
 @dataclass(frozen=True)
 class TensorDifference:
-    """max_abs: largest absolute difference. max_relative: that, over the tensor's largest absolute value."""
+    """max_abs: largest absolute difference. max_relative: that, over the tensor's largest absolute value.
+
+    cosine: of the angle between both, 1 where they are equal.
+    """
 
     name: str
     leaf: str
     max_abs: float
     max_relative: float
+    cosine: float
     within: bool
 
 
@@ -43,24 +49,33 @@ class Comparison:
         return self.fingerprint_matches and all(tensor.within for tensor in self.tensors)
 
 
-def compare(src: str | Path, out: str | Path) -> Comparison:
+def compare(
+    src: str | Path,
+    out: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Comparison:
     """Compares every tensor of the checkpoint `src` with its place in the converted folder `out`.
 
-    Raises WeightsError where either cannot be read or the two have different shapes.
+    adapter: the LoRA that was merged. report: called with the number of tensors done and their total. Raises
+    WeightsError where either cannot be read or the two have different shapes.
     """
-    source, out = open_source(src), Path(out)
+    source, out = open_source(src, adapter), Path(out)
     card = read_card(out)
-    leaves = restore(out / "params")
+    leaves = open_stored(out / "params")
     tolerance = _rounding(FLOAT_DTYPES[source.dtype()], FLOAT_DTYPES[card["dtype"]])
     differences = []
-    for placement in place(source.tensors, source.config, source.names, str(source.path)):
-        tensor = source.tensors[placement.index]
+    placements = place(source.tensors, source.config, source.names, str(source.path))
+    for done, placement in enumerate(placements, start=1):
+        name = source.tensors[placement.index].name
         leaf = leaves.get(placement.leaf)
-        converted = leaf if leaf is None or placement.layer is None else leaf[placement.layer]
-        original = placement.to_parameter(tensor.load())
-        if converted is None or converted.shape != original.shape:
-            raise WeightsError(f"{out}: {placement.leaf} does not have the shape of {tensor.name}")
-        differences.append(_difference(tensor.name, placement.leaf, original, converted, tolerance))
+        original = load_parameter(source, placement)
+        if leaf is None or leaf.shape[0 if placement.layer is None else 1 :] != original.shape:
+            raise WeightsError(f"{out}: {placement.leaf} does not have the shape of {name}")
+        converted = leaf[:] if placement.layer is None else leaf[placement.layer]
+        differences.append(_difference(name, placement.leaf, original, converted, tolerance))
+        report(done, len(placements))
     return Comparison(tuple(differences), tolerance, fingerprint(leaves) == card["fingerprint"])
 
 
@@ -76,7 +91,7 @@ def _difference(
 ) -> TensorDifference:
     # Below the smallest normal number rounding is absolute; float16 reaches that with ordinary weights.
     smallest = float(ml_dtypes.finfo(np.float16).tiny) if converted.dtype == np.float16 else 0.0
-    within, worst, largest = True, 0.0, 0.0
+    within, worst, largest, products = True, 0.0, 0.0, np.zeros(3)
     for start in range(0, len(original), _ROWS):
         rows = slice(start, start + _ROWS)
         expected, found = original[rows].astype(np.float64), converted[rows].astype(np.float64)
@@ -84,4 +99,13 @@ def _difference(
         # Written so that a value that is not a number counts as beyond.
         within &= bool((error <= tolerance * np.maximum(size, smallest)).all())
         worst, largest = np.maximum(worst, error.max()), max(largest, size.max())
-    return TensorDifference(name, leaf, float(worst), float(worst / largest if largest else worst), within)
+        products += [(expected * found).sum(), (expected * expected).sum(), (found * found).sum()]
+    relative = float(worst / largest if largest else worst)
+    return TensorDifference(name, leaf, float(worst), relative, cosine(*products), within)
+
+
+def cosine(product: float, square: float, other_square: float) -> float:
+    """Of two vectors, by their inner product and squared lengths; 1 for two of length 0."""
+    if square == other_square == 0:
+        return 1.0
+    return float(product / np.sqrt(square * other_square)) if square * other_square else 0.0

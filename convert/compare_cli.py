@@ -18,8 +18,9 @@ def compare_base(arguments: list[str]) -> int:
     )
     parser.add_argument("src", type=Path, help="the checkpoint")
     parser.add_argument("out", type=Path, help="the converted folder")
+    parser.add_argument("--adapter", type=Path, metavar="FOLDER", help="the LoRA that was merged into it")
     options = parser.parse_args(arguments)
-    comparison = compare(options.src, options.out)
+    comparison = compare(options.src, options.out, adapter=options.adapter)
     _print(comparison)
     return 0 if comparison.passed else 1
 

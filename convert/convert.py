@@ -31,6 +31,7 @@ def convert(
     *,
     name: str | None = None,
     dtype: str | None = None,
+    adapter: str | Path | None = None,
     overwrite: bool = False,
     source: str | None = None,
     report: Callable[[int, int], None] = _silent,
@@ -38,15 +39,16 @@ def convert(
     """Converts the checkpoint `src` (Hugging Face folder or GGUF file) to the base folder `out` and returns it.
 
     name: of the base, by default that of the source. dtype: of the stored parameters (float32, bfloat16, float16), by
-    default the source's, float32 where that is quantised. source: what the folder names as its origin, by default the
-    path. report: called with the number of tensors done and their total.
-    Raises WeightsError, ConfigError. Whatever ends it early, `out` is whole or as it was.
+    default the source's, float32 where that is quantised. adapter: PEFT folder of a LoRA to merge into the weights.
+    source: what the folder names as its origin, by default the path. report: called with the number of tensors done and
+    their total. Raises WeightsError, ConfigError. Whatever ends it early, `out` is whole or as it was.
     """
     out = Path(out).absolute()
     if dtype is not None and dtype not in FLOAT_DTYPES:
         raise ConfigError(f"{dtype=} is not supported; known: {', '.join(FLOAT_DTYPES)}")
     _require_free(out, overwrite)
-    opened = open_source(src)
+    opened = open_source(src, adapter)
+    origin = source or (str(src) if adapter is None else f"{src} with the adapter {adapter}")
     partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -56,9 +58,7 @@ def convert(
             _require_free(out, overwrite)
             shutil.rmtree(partial, ignore_errors=True)
             try:
-                _write(
-                    opened, partial, name or _name_of(opened.path), dtype or opened.dtype(), source or str(src), report
-                )
+                _write(opened, partial, name or _name_of(opened.path), dtype or opened.dtype(), origin, report)
                 _replace(partial, out)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)

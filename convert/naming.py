@@ -16,6 +16,16 @@ from jaxdiff.errors import WeightsError
 Leaf = str
 """Path of a leaf of the parameter dict, joined by slashes."""
 
+# What DistributedDataParallel puts before every name, and torch.compile before the names of what it compiled.
+_WRAPPERS = re.compile(r"^module\.|(?:^|(?<=\.))_orig_mod\.")
+
+
+def unwrapped(name: str) -> str:
+    """The tensor's name without what `torch.compile` and data parallel wrappers have put into it."""
+    while (shorter := _WRAPPERS.sub("", name)) != name:
+        name = shorter
+    return name
+
 
 class NamedTensor(Protocol):
     """What `place` needs to know about a tensor."""
@@ -52,10 +62,15 @@ class NameTable:
 
     def match(self, name: str) -> tuple[Rule, int | None] | None:
         """The rule for `name` and the layer's number, None where the rule has no layers; None for an unknown name."""
+        name = unwrapped(name)
         for rule, pattern in zip(self.rules, self._patterns, strict=True):
             if found := pattern.fullmatch(name):
                 return rule, int(found["layer"]) if "layer" in found.groupdict() else None
         return None
+
+    def is_output(self, name: str) -> bool:
+        """True for the output matrix."""
+        return unwrapped(name) == self.output
 
     @functools.cached_property
     def _patterns(self) -> tuple[re.Pattern[str], ...]:
@@ -166,7 +181,7 @@ def place(tensors: Sequence[NamedTensor], config: BaseConfig, table: NameTable, 
             unknown.append(tensor.name)
             continue
         rule, layer = match
-        if rule.leaf is None or (config.tie_embeddings and tensor.name == table.output):
+        if rule.leaf is None or (config.tie_embeddings and table.is_output(tensor.name)):
             continue
         if layer is not None and layer >= config.num_layers:
             unknown.append(f"{tensor.name} (the configuration has {config.num_layers} layers)")

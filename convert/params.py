@@ -13,9 +13,11 @@ import numpy as np
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import WeightsError
 
-from .naming import Leaf, leaf_shapes, place
+from .naming import Leaf, Placement, leaf_shapes, place
 from .sources import FLOAT_DTYPES, Source
 from .staging import Staging, slabs
+
+_STRIP = 32
 
 
 def stored_bytes(config: BaseConfig, dtype: str) -> int:
@@ -36,13 +38,12 @@ def assemble(
     leaves = {leaf: staging.empty(shape, stored) for leaf, shape in leaf_shapes(source.config).items()}
     for done, placement in enumerate(placements, start=1):
         tensor = source.tensors[placement.index]
-        weight = tensor.load()
-        if not np.isfinite(weight).all():
+        parameter = load_parameter(source, placement)
+        if not _finite(parameter):
             raise WeightsError(f"{source.path}: {tensor.name} holds values that are not finite; the file is damaged")
         destination = leaves[placement.leaf] if placement.layer is None else leaves[placement.leaf][placement.layer]
-        with np.errstate(over="ignore"):
-            destination[...] = placement.to_parameter(weight)
-        if weight.dtype != stored and not np.isfinite(destination).all():
+        _copy(parameter, destination)
+        if parameter.dtype != stored and not _finite(destination):
             raise WeightsError(f"{source.path}: {tensor.name} has values beyond the range of {dtype}")
         report(done, len(placements))
     if source.config.tie_embeddings:
@@ -50,9 +51,32 @@ def assemble(
     return leaves
 
 
+def load_parameter(source: Source, placement: Placement) -> np.ndarray:
+    """One tensor of `source` as it stands in the parameter dict, its adapter merged. Raises WeightsError."""
+    parameter = placement.to_parameter(source.tensors[placement.index].load())
+    if source.adapter is not None:
+        parameter = source.adapter.merge(placement.leaf, placement.layer, parameter)
+    return parameter
+
+
+def _finite(values: np.ndarray) -> bool:
+    return all(bool(np.isfinite(values[start:stop]).all()) for start, stop in slabs(values.shape, values.nbytes))
+
+
+def _copy(values: np.ndarray, destination: np.ndarray) -> None:
+    with np.errstate(over="ignore"):
+        if values.ndim != 2 or values.flags.c_contiguous:
+            destination[...] = values
+            return
+        # Transposed all at once, every value would miss the processor's caches.
+        for start in range(0, values.shape[1], _STRIP):
+            strip = slice(start, start + _STRIP)
+            destination[:, strip] = values[:, strip]
+
+
 def _check_tied_output(source: Source, embedding: np.ndarray) -> None:
     for tensor in source.tensors:
-        if tensor.name == source.names.output and not np.array_equal(tensor.load().astype(embedding.dtype), embedding):
+        if source.names.is_output(tensor.name) and not np.array_equal(tensor.load().astype(embedding.dtype), embedding):
             raise WeightsError(f"{source.path}: {tensor.name} differs from the embedding although the two are tied")
 
 

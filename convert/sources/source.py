@@ -12,6 +12,7 @@ import numpy as np
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import WeightsError
 
+from ..adapter import Adapter
 from ..naming import NameTable
 
 FLOAT_DTYPES = {
@@ -40,7 +41,7 @@ class Source:
     """A checkpoint: configuration, tensors in the order of the file, tokenizer.
 
     tensors: may name a tensor twice (in two shards). names: the table that its names follow.
-    tokenizer: text in the format of the `tokenizers` library.
+    tokenizer: text in the format of the `tokenizers` library. adapter: merged into the parameters when they are loaded.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Source:
     names: NameTable
     tokenizer: str
     chat_template: str | None
+    adapter: Adapter | None = None
 
     def dtype(self) -> str:
         """Name of the dtype that all parameters share, else float32. Raises WeightsError for other types."""

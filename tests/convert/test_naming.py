@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from jaxdiff.base.card import read_card
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import WeightsError
 from jaxdiff_convert.convert import convert
@@ -77,6 +78,29 @@ def test_prefixed_and_bare_name_of_one_tensor_are_duplicates():
     tensors = [*HF_SHAPES, Shape("norm.weight", (32,))]
     with pytest.raises(WeightsError, match=r"1 duplicate: norm\.weight \(also model\.norm\.weight\)$"):
         place(tensors, CONFIG, HUGGING_FACE, "here")
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda name: f"module.{name}",
+        lambda name: f"_orig_mod.{name}",
+        lambda name: f"module._orig_mod.{name}",
+        lambda name: f"_orig_mod.module.{name}",
+        lambda name: name.replace("model.layers.", "model.layers._orig_mod."),
+        lambda name: name.replace(".mlp.", "._orig_mod.mlp."),
+        lambda name: f"module.{name.removeprefix('model.')}",
+    ],
+)
+@pytest.mark.parametrize("tied", [True, False])
+def test_names_of_wrapped_models(tmp_path, wrap, tied):
+    tensors = hf_tensors(tied=tied)
+    plain = convert(write_hf_folder(tmp_path / "a", llama_config(tie_word_embeddings=tied), tensors), tmp_path / "b")
+    wrapped = {wrap(name): weight for name, weight in tensors.items()}
+    if tied:
+        wrapped[wrap("lm_head.weight")] = tensors["model.embed_tokens.weight"]
+    source = write_hf_folder(tmp_path / "c", llama_config(tie_word_embeddings=tied), wrapped)
+    assert read_card(convert(source, tmp_path / "d"))["fingerprint"] == read_card(plain)["fingerprint"]
 
 
 def test_a_layer_too_many_is_unknown():
