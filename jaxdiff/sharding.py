@@ -94,12 +94,18 @@ class ShardingRules:
     table: tuple[tuple[str, tuple[str | None, ...]], ...]
 
     def spec(self, mesh: Mesh, path: str, shape: Sequence[int]) -> PartitionSpec:
-        """Raises ConfigError for a path that no pattern matches.
+        """Raises ConfigError for a path that no pattern matches, and for axes that the mesh lacks or that come twice.
 
         A dimension that its axis does not divide evenly stays whole.
         """
         for pattern, axes in self.table:
             if re.fullmatch(pattern, path):
+                named = [axis for axis in axes if axis]
+                if len(set(named)) < len(named) or not set(named) <= set(mesh.axis_names):
+                    raise ConfigError(
+                        f"sharding rule {axes} for parameter {path!r} does not fit a mesh of the axes "
+                        f"{', '.join(mesh.axis_names)}; each can be named once"
+                    )
                 kept = zip(axes, shape, strict=False)
                 return PartitionSpec(*(axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in kept))
         raise ConfigError(f"no sharding rule for parameter {path!r}")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AbstractMesh, PartitionSpec
 
-from jaxdiff.base.store import parameter_shapes
+from jaxdiff.base.restore import parameter_shapes
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import ConfigError
 from jaxdiff.sharding import AXES, BASE_RULES, MeshShape, batch_sharding, make_mesh

@@ -20,7 +20,7 @@ from jaxdiff.agent.prompting import (
     tool_prompt,
 )
 from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.base.store import parameter_shapes
+from jaxdiff.base.restore import parameter_shapes
 from jaxdiff.config import BaseConfig
 from jaxdiff.schema.budget import slot_tokens
 from jaxdiff.schema.fields import Field, Kind

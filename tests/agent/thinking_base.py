@@ -7,7 +7,7 @@ import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.base.store import parameter_shapes
+from jaxdiff.base.restore import parameter_shapes
 from jaxdiff.config import BaseConfig
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>")

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxdiff.base.module import SmolLM
-from jaxdiff.base.store import parameter_shapes
+from jaxdiff.base.restore import parameter_shapes
 from jaxdiff.config import BaseConfig
 
 
