@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from .convert import convert
+from .progress import tensors_done
 from .sources import FLOAT_DTYPES
 
 
@@ -16,7 +14,7 @@ def convert_base(arguments: list[str]) -> int:
     """Converts, with a progress bar on stderr, and prints the folder; exit status 0. Raises JaxdiffError."""
     parser = argparse.ArgumentParser(
         prog="jaxdiff convert",
-        description="Converts a checkpoint to JAX parameters. Subcommands, each with its own --help: compare.",
+        description="Converts a checkpoint to JAX parameters. Subcommands with a --help: inspect, compare, export.",
     )
     parser.add_argument("src", type=Path, help="Hugging Face folder (safetensors, pytorch_model.bin) or .gguf file")
     parser.add_argument("out", type=Path, help="folder to write")
@@ -27,9 +25,7 @@ def convert_base(arguments: list[str]) -> int:
     parser.add_argument("--name", help="of the base (default: that of the source)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     options = parser.parse_args(arguments)
-    columns = (TextColumn("converting"), MofNCompleteColumn(), TextColumn("tensors"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=None)
+    with tensors_done("converting") as report:
         out = convert(
             options.src,
             options.out,
@@ -37,7 +33,7 @@ def convert_base(arguments: list[str]) -> int:
             dtype=options.dtype,
             adapter=options.adapter,
             overwrite=options.overwrite,
-            report=lambda done, total: progress.update(task, completed=done, total=total),
+            report=report,
         )
     print(out)
     return 0

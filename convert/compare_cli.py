@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .compare import Comparison, compare
+from .progress import tensors_done
 
 
 def compare_base(arguments: list[str]) -> int:
@@ -20,16 +21,18 @@ def compare_base(arguments: list[str]) -> int:
     parser.add_argument("out", type=Path, help="the converted folder")
     parser.add_argument("--adapter", type=Path, metavar="FOLDER", help="the LoRA that was merged into it")
     options = parser.parse_args(arguments)
-    comparison = compare(options.src, options.out, adapter=options.adapter)
+    with tensors_done("comparing") as report:
+        comparison = compare(options.src, options.out, adapter=options.adapter, report=report)
     _print(comparison)
     return 0 if comparison.passed else 1
 
 
 def _print(comparison: Comparison) -> None:
-    table = Table("tensor", "parameter", "max abs", "relative", "")
+    table = Table("tensor", "parameter", "max abs", "relative", "cosine", "")
     for tensor in comparison.tensors:
         mark = "" if tensor.within else "beyond the tolerance"
-        table.add_row(tensor.name, tensor.leaf, f"{tensor.max_abs:.3g}", f"{tensor.max_relative:.3g}", mark)
+        figures = (f"{tensor.max_abs:.3g}", f"{tensor.max_relative:.3g}", f"{tensor.cosine:.9f}")
+        table.add_row(tensor.name, tensor.leaf, *figures, mark)
     console = Console()
     console.print(table)
     beyond = sum(not tensor.within for tensor in comparison.tensors)

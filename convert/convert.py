@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from jaxdiff.base.card import CARD_FILE
-from jaxdiff.errors import ConfigError, WeightsError
+from jaxdiff.errors import ConfigError
 
 from .card import write_card
-from .exclusive import exclusive
 from .params import assemble, fingerprint, save, stored_bytes
+from .replacing import replacing, require_space
 from .sources import FLOAT_DTYPES, Source, open_source
 from .staging import Staging
 from .tokenizer import check_tokenizer, reserved_token_ids
@@ -46,24 +45,10 @@ def convert(
     out = Path(out).absolute()
     if dtype is not None and dtype not in FLOAT_DTYPES:
         raise ConfigError(f"{dtype=} is not supported; known: {', '.join(FLOAT_DTYPES)}")
-    _require_free(out, overwrite)
-    opened = open_source(src, adapter)
-    origin = source or (str(src) if adapter is None else f"{src} with the adapter {adapter}")
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        # Whoever holds the lock is the only one to write `partial`: one that is there already was left by a dead run.
-        with exclusive(out.with_name(f".{out.name}.lock")):
-            _restore_replaced(out)
-            _require_free(out, overwrite)
-            shutil.rmtree(partial, ignore_errors=True)
-            try:
-                _write(opened, partial, name or _name_of(opened.path), dtype or opened.dtype(), origin, report)
-                _replace(partial, out)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        raise WeightsError(f"cannot write {out}: {error.strerror or error}") from error
+    with replacing(out, overwrite=overwrite, marker=CARD_FILE, kind="converted base") as partial:
+        opened = open_source(src, adapter)
+        origin = source or (str(src) if adapter is None else f"{src} with the adapter {adapter}")
+        _write(opened, partial, name or _name_of(opened.path), dtype or opened.dtype(), origin, report)
     return out
 
 
@@ -73,7 +58,7 @@ def _write(
     tokenizer = check_tokenizer(source.tokenizer, source.config.vocab_size, str(source.path))
     mask_token_id, null_token_id = reserved_token_ids(tokenizer)
     config = dataclasses.replace(source.config, mask_token_id=mask_token_id, null_token_id=null_token_id)
-    _require_space(folder.parent, stored_bytes(config, dtype))
+    require_space(folder.parent, int(stored_bytes(config, dtype) * _SPACE_FACTOR), "converting")
     staging = folder / "staging"
     leaves = assemble(source, dtype, Staging(staging), report)
     save(folder / "params", leaves)
@@ -86,45 +71,6 @@ def _write(
     write_card(folder, name=name, config=config, dtype=dtype, source=origin, fingerprint=digest)
 
 
-def _require_space(folder: Path, needed: int) -> None:
-    """Checked beforehand, because the storage layer fills the terminal with tracebacks on a full disk."""
-    free = shutil.disk_usage(folder).free
-    if free < needed * _SPACE_FACTOR:
-        raise WeightsError(
-            f"{folder} has {free / 1e6:.0f} MB free; converting needs {needed * _SPACE_FACTOR / 1e6:.0f} MB, "
-            f"half of it until it is done"
-        )
-
-
 def _name_of(path: Path) -> str:
     path = path.resolve()
     return path.name if path.is_dir() else path.stem
-
-
-def _require_free(out: Path, overwrite: bool) -> None:
-    if not out.exists():
-        return
-    if not overwrite:
-        raise WeightsError(f"{out} exists already; choose another folder or overwrite it")
-    if not (out / CARD_FILE).is_file():
-        raise WeightsError(f"{out} is not a converted base and is therefore not overwritten")
-
-
-def _replaced(out: Path) -> Path:
-    return out.with_name(f".{out.name}.replaced")
-
-
-def _replace(new: Path, out: Path) -> None:
-    """Moves `new` to `out`; what stood there is removed afterwards."""
-    old = _replaced(out)
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        os.rename(out, old)
-    os.rename(new, out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _restore_replaced(out: Path) -> None:
-    """Puts back what a run moved away that died before it put the new folder there."""
-    if not out.exists() and _replaced(out).exists():
-        os.rename(_replaced(out), out)

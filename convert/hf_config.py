@@ -11,7 +11,7 @@ from jaxdiff.errors import ConfigError
 _DEFAULT_THETA = {"smollm3": 2_000_000.0, "llama": 10_000.0}
 _DEFAULT_MAX_POSITIONS = {"smollm3": 32768, "llama": 2048}
 # transformers' name of a rope parameter -> ours; the ones that it reads for the kind.
-_ROPE_PARAMETERS = {
+ROPE_PARAMETERS = {
     "default": {},
     "linear": {"factor": "factor"},
     "dynamic": {"factor": "factor", "original_max_position_embeddings": "original_max_positions"},
@@ -107,16 +107,16 @@ def _rope_layers(values: dict[str, Any], model_type: str) -> tuple[bool, ...]:
 def _rope(values: dict[str, Any], default_theta: float, max_positions: int) -> RopeConfig:
     parameters = values.get("rope_parameters") or values.get("rope_scaling") or {}
     kind = parameters.get("rope_type", parameters.get("type", "default"))
-    if kind not in _ROPE_PARAMETERS:
-        raise ConfigError(f"rope type {kind!r} is not supported; known: {', '.join(_ROPE_PARAMETERS)}")
+    if kind not in ROPE_PARAMETERS:
+        raise ConfigError(f"rope type {kind!r} is not supported; known: {', '.join(ROPE_PARAMETERS)}")
     partial = parameters.get("partial_rotary_factor", values.get("partial_rotary_factor"))
     if partial not in (None, 1, 1.0):
         raise ConfigError(f"partial_rotary_factor={partial} is not supported (only 1.0)")
     missing = [key for key in _REQUIRED_ROPE_PARAMETERS.get(kind, ()) if parameters.get(key) is None]
     if missing:
         raise ConfigError(f"rope type {kind!r} lacks {', '.join(missing)}")
-    given = {ours: parameters[key] for key, ours in _ROPE_PARAMETERS[kind].items() if parameters.get(key) is not None}
-    if "original_max_position_embeddings" in _ROPE_PARAMETERS[kind]:
+    given = {ours: parameters[key] for key, ours in ROPE_PARAMETERS[kind].items() if parameters.get(key) is not None}
+    if "original_max_position_embeddings" in ROPE_PARAMETERS[kind]:
         given.setdefault("original_max_positions", values.get("original_max_position_embeddings") or max_positions)
     if kind == "yarn":
         given.setdefault("factor", max_positions / given["original_max_positions"])

@@ -132,17 +132,16 @@ def save(folder: Path, leaves: dict[Leaf, np.ndarray]) -> None:
     import orbax.checkpoint as ocp
     from orbax.checkpoint import type_handlers
 
-    from .slab_handler import SlabHandler, save_args
+    from .slab_handler import SlabHandler
 
     handlers = type_handlers.create_type_handler_registry(
         (np.ndarray, SlabHandler()), (jax.Array, type_handlers.ArrayHandler())
     )
     # Weights hardly compress, and uncompressed ones load twice as fast.
     handler = ocp.PyTreeCheckpointHandler(use_compression=False, type_handler_registry=handlers)
-    tree = nested(leaves)
     try:
         with ocp.Checkpointer(handler) as checkpointer:
-            checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(tree, jax.tree.map(save_args, tree)))
+            checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(nested(leaves)))
     except ValueError as error:  # what its storage layer makes of a full disk
         raise OSError(" ".join(str(error).split())) from error
 

@@ -13,6 +13,7 @@ from jaxdiff.errors import WeightsError
 
 from .naming import Leaf
 from .params import flattened
+from .staging import SLAB_BYTES
 
 
 @dataclass(frozen=True)
@@ -66,4 +67,6 @@ def open_stored(folder: Path) -> dict[Leaf, StoredLeaf]:
 
 def _open(folder: Path, leaf: Leaf) -> Any:
     kvstore = {"driver": "ocdbt", "base": f"file://{folder}/", "path": leaf.replace("/", ".") + "/"}
-    return ts.open({"driver": "zarr", "kvstore": kvstore}, read=True, open=True).result()
+    # Layers that share a chunk are not read once for each.
+    context = {"cache_pool": {"total_bytes_limit": 2 * SLAB_BYTES}}
+    return ts.open({"driver": "zarr", "kvstore": kvstore, "context": context}, read=True, open=True).result()

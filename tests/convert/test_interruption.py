@@ -19,7 +19,7 @@ from .checkpoints import expected_parameters, hf_tensors, llama_config, write_hf
 # Converts argv[1] to argv[2], and at the stage argv[3] writes the file argv[4] and waits to be killed.
 INTERRUPTED = """
 import pathlib, sys, time
-from jaxdiff_convert import convert as module
+from jaxdiff_convert import convert as module, replacing
 
 def wait(*_):
     pathlib.Path(sys.argv[4]).touch()
@@ -29,8 +29,8 @@ stage = sys.argv[3]
 if stage == "saved":
     module.fingerprint = wait
 if stage == "replacing":
-    rename, calls = module.os.rename, []
-    module.os.rename = lambda old, new: (calls.append(new), rename(old, new) if len(calls) == 1 else wait())
+    rename, calls = replacing.os.rename, []
+    replacing.os.rename = lambda old, new: (calls.append(new), rename(old, new) if len(calls) == 1 else wait())
 report = (lambda done, total: wait() if done == 7 else None) if stage == "assembling" else (lambda done, total: None)
 module.convert(sys.argv[1], sys.argv[2], overwrite=stage == "replacing", report=report)
 """
