@@ -27,6 +27,10 @@ def _run(arguments: list[str]) -> int:
             from .compare_cli import compare_base
 
             return compare_base(arguments[1:])
+        case ["head"]:
+            from .head_cli import convert_head
+
+            return convert_head(arguments[1:])
         case ["export"]:
             from .export_cli import export
 

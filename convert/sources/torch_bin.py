@@ -17,25 +17,32 @@ from .source import SourceTensor
 
 
 def torch_tensors(files: Iterable[Path]) -> Iterator[SourceTensor]:
-    """All tensors of `files`, in order, as numpy arrays over memory-mapped storage.
+    """All tensors of `files`, in order, as numpy arrays over memory-mapped storage. Raises WeightsError."""
+    for file in files:
+        yield from state_tensors(load_state(file), file)
 
-    Raises WeightsError if PyTorch is not installed, and for a file that is damaged or holds anything but tensors
-    (which could run code when unpickled).
+
+def state_tensors(state: dict[str, Any], file: Path) -> Iterator[SourceTensor]:
+    """All tensors of a state dict. Raises WeightsError for anything in it that is no tensor; file: for its message."""
+    import torch
+
+    for name, tensor in state.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise WeightsError(f"{file}: {name!r} is a {type(tensor).__name__}, not a tensor")
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        yield SourceTensor(name, tuple(tensor.shape), dtype, functools.partial(_to_numpy, torch, tensor))
+
+
+def load_state(file: Path) -> dict[str, Any]:
+    """The dict in a file that `torch.save` wrote.
+
+    Raises WeightsError if PyTorch is not installed, and for a file that is damaged or holds anything but tensors and
+    plain values (which could run code when unpickled).
     """
     try:
         import torch
     except ImportError as error:
-        raise WeightsError("reading .bin checkpoints needs PyTorch: pip install 'jaxdiff[convert]'") from error
-    for file in files:
-        state = _load_state(torch, file)
-        for name, tensor in state.items():
-            if not isinstance(tensor, torch.Tensor):
-                raise WeightsError(f"{file}: {name!r} is a {type(tensor).__name__}, not a tensor")
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            yield SourceTensor(name, tuple(tensor.shape), dtype, functools.partial(_to_numpy, torch, tensor))
-
-
-def _load_state(torch: Any, file: Path) -> dict[str, Any]:
+        raise WeightsError(f"{file}: reading it needs PyTorch: pip install 'jaxdiff[convert]'") from error
     try:
         try:
             state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)

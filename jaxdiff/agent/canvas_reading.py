@@ -50,11 +50,14 @@ class CanvasReading:
     """A query that has been read with its canvas.
 
     template: the tool's canvas, unpadded. states: [1, N, D] float32, the base's states at the canvas, N padded.
+    prompt_states: [1, Q, D] float32, those of the query; prompt_mask: [1, Q] bool, which of them are tokens.
     """
 
     tool: Tool
     template: SchemaTemplate
     states: Array
+    prompt_states: Array
+    prompt_mask: np.ndarray
 
 
 def canvas_template(base: FrozenBase, tool: Tool) -> SchemaTemplate:
@@ -101,11 +104,22 @@ def build_canvas_block(
     return CanvasBlock(prompt_ids, prompt_valid, canvas_ids, canvas_valid)
 
 
-@partial(jax.jit, static_argnums=0)
 def read_canvas(
-    module: SmolLM, params: Any, prefix: KVCache, prefix_valid: Array, start: Array, block: CanvasBlock
+    module: SmolLM, params: Any, prefix: KVCache, prefix_valid: Any, start: Any, block: CanvasBlock
 ) -> Array:
-    """One pass of the base over a block after a prefix of `start` tokens: states [B, N, D] float32 at the canvas."""
+    """As `read_block`: the states at the canvas alone."""
+    states: Array = read_block(module, params, prefix, prefix_valid, start, block)[1]
+    return states
+
+
+@partial(jax.jit, static_argnums=0)
+def read_block(
+    module: SmolLM, params: Any, prefix: KVCache, prefix_valid: Array, start: Array, block: CanvasBlock
+) -> tuple[Array, Array]:
+    """One pass of the base over a block after a prefix of `start` tokens.
+
+    States [B, Q, D] float32 at the prompt and [B, N, D] float32 at the canvas.
+    """
     rows, prompt_slots = block.prompt_ids.shape
 
     def behind(prompt: Any, canvas: Any) -> Array:
@@ -114,8 +128,8 @@ def read_canvas(
     ids, valid = behind(block.prompt_ids, block.canvas_ids), behind(block.prompt_valid, block.canvas_valid)
     mask = masks.after_prefix(masks.causal(valid), valid, prefix_valid)
     output: Any = module.apply({"params": params}, ids, start + masks.positions(valid), mask, prefix=prefix)
-    states: Array = output.hidden[:, prompt_slots:]
-    return states.astype(jnp.float32)
+    states = output.hidden.astype(jnp.float32)
+    return states[:, :prompt_slots], states[:, prompt_slots:]
 
 
 def read_query_canvas(base: FrozenBase, call: Asked) -> CanvasReading:
@@ -128,5 +142,5 @@ def read_query_canvas(base: FrozenBase, call: Asked) -> CanvasReading:
         prompt_slots=bucket(length, TOKENS, "tokens of the query"),
         canvas_slots=bucket(len(template.tokens), TOKENS, f"canvas of {tool.name!r}"),
     )  # fmt: skip
-    states = read_canvas(base.module, base.params, prefix.cache, prefix.valid, np.int32(prefix.length), block)
-    return CanvasReading(tool, template, states)
+    asked, states = read_block(base.module, base.params, prefix.cache, prefix.valid, np.int32(prefix.length), block)
+    return CanvasReading(tool, template, states, asked, block.prompt_valid)

@@ -7,7 +7,7 @@ rest is denoised beside them. An optional field whose first token is <NULL> is l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -55,6 +55,13 @@ class ResidualHead:
         readings = [read_query_canvas(self.base, call) for call in asked]
         jax.block_until_ready([reading.states for reading in readings])
         return readings
+
+    def features(self, reading: CanvasReading, canvas: Canvas) -> Features:
+        """What the head reads of a call."""
+        whole = Features(canvas=canvas, canvas_states=reading.states, embedding=self.base.embedding)
+        if not self.config.prompt_attention:
+            return whole
+        return replace(whole, prompt_states=reading.prompt_states, prompt_mask=reading.prompt_mask)
 
     def fill(
         self,
@@ -117,8 +124,8 @@ def fill_residual(
     options = _options(head, tool, slots, listed, certain)
     result, scores = jax.device_get(
         _denoise(
-            head.config, denoising, head.params, reading.states, canvas_of(template, size), tokens, filled_first,
-            options, jax.random.key(seed), base.embedding,
+            head.config, denoising, head.params, head.features(reading, canvas_of(template, size)), tokens,
+            filled_first, options, jax.random.key(seed),
         )
     )  # fmt: skip
 
@@ -184,19 +191,16 @@ def _denoise(
     config: ResidualConfig,
     steps: DenoiseConfig,
     params: dict[str, Any],
-    states: Array,
-    canvas: Canvas,
+    features: Features,
     tokens: Array,
     filled_first: Array,
     options: Options | None,
     key: Array,
-    embedding: Array,
 ) -> tuple[DenoiseResult, Array | None]:
     """The filled canvas, and the log-probability [G, C] of each option at the fully masked state.
 
     filled_first: [1, N] bool, positions that may not take <NULL>: the first of a value that must be there.
     """
-    features = Features(canvas=canvas, canvas_states=states, embedding=embedding)
 
     def predict_logits(tokens: Array, t: Array) -> Array:
         logits = residual.predict(params, config, features, tokens, t).logits
@@ -207,7 +211,9 @@ def _denoise(
     if options is not None:
         scores = _score(predict_logits(tokens, jnp.ones(1)), options, config.mask_id)
         tokens = tokens.at[0].set(_placed(tokens[0], scores, options))
-    return denoise(predict_logits, tokens, canvas.value_mask, key, mask_id=config.mask_id, config=steps), scores
+    return denoise(
+        predict_logits, tokens, features.canvas.value_mask, key, mask_id=config.mask_id, config=steps
+    ), scores
 
 
 def _positions(options: Options) -> Any:

@@ -73,6 +73,8 @@ class Features:
 
     canvas: layout of the canvas.
     canvas_states: [B, N, D] base states read once over prompt and fully masked canvas (`residual`), or None.
+    prompt_states: [B, P, D] base states of the prompt's tokens (`residual` with prompt attention), or None.
+    prompt_mask: [B, P] bool, False for padding, beside them.
     query: evidence at the keys (`reader`), or None.
     embedding: [vocab, D] the base's frozen tied embedding, or None for heads that own their vocabulary.
     """
@@ -81,6 +83,8 @@ class Features:
     canvas_states: Array | None = None
     query: QueryFeatures | None = None
     embedding: Array | None = None
+    prompt_states: Array | None = None
+    prompt_mask: Array | None = None
 
 
 @struct.dataclass

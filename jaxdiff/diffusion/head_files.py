@@ -115,6 +115,8 @@ def load_head(folder: str | Path) -> LoadedHead:
 
 def check_base(card: dict[str, Any], fingerprint: str) -> None:
     """Raise HeadMismatch unless the head of this card was trained on the base with this fingerprint."""
+    if not card["base_fingerprint"]:
+        raise HeadMismatch("the head names no base; convert its checkpoint again with --base")
     if card["base_fingerprint"] != fingerprint:
         raise HeadMismatch(
             f"the head was trained on {card['base_name']} with fingerprint {card['base_fingerprint']}; "

@@ -1,8 +1,8 @@
 """The `residual` head: denoises a canvas from the base's states at the canvas positions.
 
 States that the frozen base has at the (fully masked) canvas, plus token, time and position embeddings, go through
-residual GELU blocks, or bidirectional attention blocks, to logits. Parameters are a plain nested dict, the functions
-are pure.
+residual GELU blocks, or bidirectional attention blocks, to logits; before the blocks, they may attend to the prompt.
+Parameters are a plain nested dict, the functions are pure.
 
 Shapes: B rows, N canvas positions, D base hidden size, H head hidden size, V canvas vocabulary.
 """
@@ -23,6 +23,8 @@ from jaxdiff.diffusion.residual_blocks import (
     block_init,
     linear,
     linear_init,
+    prompt_attention,
+    prompt_attention_init,
     residual_block,
     rows_init,
     sinusoidal_positions,
@@ -35,7 +37,7 @@ from jaxdiff.errors import ConfigError
 
 def init(key: Array, config: ResidualConfig) -> Params:
     """Random parameters: a nested dict of float32 arrays."""
-    keys = iter(jax.random.split(key, 5 + config.num_blocks))
+    keys = iter(jax.random.split(key, 7 + config.num_blocks))
     d, h = config.input_size, config.hidden_size
     params: Params = {
         "input": linear_init(next(keys), d, h),
@@ -49,13 +51,20 @@ def init(key: Array, config: ResidualConfig) -> Params:
     else:
         params["token"] = {"table": rows_init(next(keys), config.vocab_size, h)}
         params["output"] = linear_init(next(keys), h, config.vocab_size)
+    if config.position_rows:
+        params["position"] = {"table": sinusoidal_positions(config.position_rows, h)}
+    if config.field_positions:
+        params["field_position"] = {"table": rows_init(next(keys), config.field_positions, h)}
+    if config.prompt_attention:
+        params["prompt"] = prompt_attention_init(next(keys), h)
     return params
 
 
 def predict(params: Params, config: ResidualConfig, features: Features, tokens: Array, t: Array) -> Prediction:
     """Logits for every canvas position.
 
-    features: `canvas_states` [B, N, D] and, for the frozen vocabulary, `embedding` [vocab, D].
+    features: `canvas_states` [B, N, D]; for the frozen vocabulary, `embedding` [vocab, D]; for prompt attention,
+        `prompt_states` [B, P, D] and `prompt_mask`.
     tokens: [B, N] int32 canvas; negative ids are read as 0. t: [B] float32 in [0, 1].
     Returns a Prediction with `logits` [B, N, V] float32 alone. Raises ConfigError if a feature is missing.
     """
@@ -103,7 +112,15 @@ def _hidden(params: Params, config: ResidualConfig, features: Features, tokens: 
     row = jnp.clip(jnp.floor(t * config.steps).astype(jnp.int32), 0, config.steps)
     x = linear(params["input"], features.canvas_states.astype(jnp.float32))
     x = x + _embed(params, config, features, jnp.maximum(tokens, 0))
-    x = x + params["time"]["table"][row][:, None, :] + sinusoidal_positions(tokens.shape[1], config.hidden_size)[None]
+    x = x + params["time"]["table"][row][:, None, :] + _positions(params, config, tokens.shape[1])[None]
+    if config.field_positions:
+        offset = jnp.minimum(features.canvas.offset, config.field_positions - 1)
+        x = x + jnp.where(features.canvas.value_mask[..., None], params["field_position"]["table"][offset], 0.0)
+    if config.prompt_attention:
+        if features.prompt_states is None or features.prompt_mask is None:
+            raise ConfigError("the residual head with prompt attention needs prompt_states and prompt_mask")
+        prompt = linear(params["input"], features.prompt_states.astype(jnp.float32))
+        x = prompt_attention(params["prompt"], config.num_heads, x, prompt, features.prompt_mask)
     for i in range(config.num_blocks):
         block = params[f"block_{i}"]
         if config.block == "residual":
@@ -111,6 +128,15 @@ def _hidden(params: Params, config: ResidualConfig, features: Features, tokens: 
         else:
             x = attention_block(block, config.num_heads, features.canvas.exists, x)
     return x
+
+
+def _positions(params: Params, config: ResidualConfig, length: int) -> Array:
+    """[N, H] float32."""
+    computed = sinusoidal_positions(length, config.hidden_size)
+    if not config.position_rows:
+        return computed
+    kept = jax.lax.stop_gradient(params["position"]["table"])[:length]
+    return computed.at[: kept.shape[0]].set(kept)
 
 
 def _frozen_rows(features: Features) -> Array:

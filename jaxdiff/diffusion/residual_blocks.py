@@ -57,6 +57,16 @@ def block_init(key: Array, config: ResidualConfig) -> Params:
     }
 
 
+def prompt_attention_init(key: Array, width: int) -> Params:
+    """Parameters of `prompt_attention`."""
+    keys = jax.random.split(key)
+    return {
+        "qkv": linear_init(keys[0], width, 3 * width),
+        "out": linear_init(keys[1], width, width),
+        "norm": _norm_init(width),
+    }
+
+
 def linear(params: Params, x: Array) -> Array:
     """x [..., inputs] -> [..., outputs]."""
     return jnp.matmul(x, params["kernel"]) + params["bias"].reshape((1,) * (x.ndim - 1) + (-1,))
@@ -71,6 +81,19 @@ def residual_block(params: Params, x: Array) -> Array:
     """x + Linear(LayerNorm(GELU(Linear(x)))), [B, N, H], at each position alone."""
     inner = jax.nn.gelu(linear(params["inner"], x), approximate=False)
     return x + linear(params["outer"], _layer_norm(params["norm"], inner))
+
+
+def prompt_attention(params: Params, num_heads: int, x: Array, prompt: Array, exists: Array) -> Array:
+    """Post-norm attention of x [B, N, H] to a prompt [B, P, H] whose tokens exist ([B, P] bool): [B, N, H]."""
+    rows, length, width = x.shape
+    kernels = jnp.split(params["qkv"]["kernel"], 3, axis=1)
+    biases = jnp.split(params["qkv"]["bias"], 3)
+    q, k, v = (
+        linear({"kernel": kernel, "bias": bias}, read).reshape(rows, -1, num_heads, width // num_heads)
+        for kernel, bias, read in zip(kernels, biases, (x, prompt, prompt), strict=True)
+    )
+    attended = jax.nn.dot_product_attention(q, k, v, mask=exists[:, None, None, :])
+    return _layer_norm(params["norm"], x + linear(params["out"], attended.reshape(rows, length, width)))
 
 
 def attention_block(params: Params, num_heads: int, exists: Array, x: Array) -> Array:

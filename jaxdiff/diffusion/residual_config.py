@@ -21,6 +21,9 @@ class ResidualConfig:
     input_size: D. vocab_size: V, which counts <MASK> and <NULL>. mask_id, null_id: their ids.
     block: `residual`, x + Linear(LayerNorm(GELU(Linear(x)))) at each position alone; `bidirectional`, pre-norm
         attention over all canvas positions and a GELU network of four times the width.
+    prompt_attention: whether the canvas also attends, once before the blocks, to the base's states of the prompt.
+    field_positions: rows of a table of positions within a slot, the last for all behind it; 0 where there is none.
+    position_rows: rows of the sinusoidal positions that are kept as a checkpoint had them; all others are computed.
     vocabulary: `frozen`, tokens go in and out by the base's tied embedding rows and small adapters, with two learned
         rows for <MASK> and <NULL>, which no base was trained on; `own`, learned matrices with an output bias.
     steps: the time embedding is a table of steps + 1 rows, row floor(t * steps); the last is reached at t = 1 alone.
@@ -38,6 +41,9 @@ class ResidualConfig:
     num_blocks: int = 2
     num_heads: int = 8
     block: str = "residual"
+    prompt_attention: bool = False
+    field_positions: int = 0
+    position_rows: int = 0
     vocabulary: str = "frozen"
     steps: int = 4
     objective: str = "cross_entropy"
@@ -60,6 +66,8 @@ class ResidualConfig:
         check(self.hidden_size % 2 == 0, f"{self.hidden_size=} must be even for sinusoidal positions")
         check(self.hidden_size % self.num_heads == 0, f"{self.hidden_size=} is not a multiple of {self.num_heads=}")
         check(self.block in BLOCKS, f"{self.block=} is unknown; known: {', '.join(BLOCKS)}")
+        for name in ("field_positions", "position_rows"):
+            check(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must be >= 0")
         check(self.vocabulary in VOCABULARIES, f"{self.vocabulary=} is unknown; known: {', '.join(VOCABULARIES)}")
         check(self.objective in OBJECTIVES, f"{self.objective=} is unknown; known: {', '.join(OBJECTIVES)}")
         check(

@@ -185,7 +185,7 @@ def test_the_trace_shows_the_value_positions_of_every_step(base, known):
 
 
 def test_programs_are_traced_once(base, known):
-    programs = (canvas_reading.read_canvas, fill_residual._denoise)
+    programs = (canvas_reading.read_block, fill_residual._denoise)
     head = random_head(base, 3)
     head.fill(head.read([Asked(TOOL, known, QUERY)]), STEPS)
     traced = [program._cache_size() for program in programs]

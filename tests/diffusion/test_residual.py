@@ -185,6 +185,24 @@ def test_bidirectional_blocks_ignore_padding_and_read_both_sides():
     assert (logits(tokens.at[:, 0].set(1))[:, 1:7] != plain[:, 1:7]).any()
 
 
+def test_attention_to_the_prompt_reads_its_tokens_and_no_padding():
+    config = ResidualConfig.tiny(prompt_attention=True, field_positions=2, position_rows=5)
+    features, tokens = inputs(config)
+    params = residual.init(jax.random.key(0), config)
+    states = jax.random.normal(jax.random.key(5), (B, 4, config.input_size))
+    mask = jnp.broadcast_to(jnp.arange(4) < 3, (B, 4))
+
+    def logits(states):
+        given = features.replace(prompt_states=states, prompt_mask=mask)
+        return np.asarray(residual.predict(params, config, given, tokens, jnp.ones(B)).logits)
+
+    plain = logits(states)
+    np.testing.assert_array_equal(logits(states.at[:, 3].set(9.0)), plain)
+    assert (logits(states.at[:, 1].set(9.0)) != plain).any(axis=-1).all()
+    with pytest.raises(ConfigError, match="needs prompt_states"):
+        residual.predict(params, config, features, tokens, jnp.ones(B))
+
+
 def test_the_last_time_row_is_trained():
     config = ResidualConfig.tiny()
     params = residual.init(jax.random.key(0), config)
@@ -280,7 +298,7 @@ def test_configuration_goes_to_plain_values_and_back():
     [
         ("input_size", 0), ("vocab_size", -1), ("hidden_size", 15), ("num_blocks", 0), ("num_heads", 3), ("steps", 0),
         ("block", "mamba"), ("vocabulary", "shared"), ("objective", "mse"), ("fully_masked_share", 1.1),
-        ("sampled_vocabulary", 0),         ("mask_id", 99), ("null_id", -1), ("null_id", 97),
+        ("sampled_vocabulary", 0), ("field_positions", -1), ("position_rows", -1), ("mask_id", 99), ("null_id", -1), ("null_id", 97),
     ],
 )  # fmt: skip
 def test_impossible_configurations_are_refused_by_name(field, value):
