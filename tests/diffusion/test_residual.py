@@ -298,7 +298,8 @@ def test_configuration_goes_to_plain_values_and_back():
     [
         ("input_size", 0), ("vocab_size", -1), ("hidden_size", 15), ("num_blocks", 0), ("num_heads", 3), ("steps", 0),
         ("block", "mamba"), ("vocabulary", "shared"), ("objective", "mse"), ("fully_masked_share", 1.1),
-        ("sampled_vocabulary", 0), ("field_positions", -1), ("position_rows", -1), ("mask_id", 99), ("null_id", -1), ("null_id", 97),
+        ("sampled_vocabulary", 0), ("field_positions", -1), ("position_rows", -1), ("mask_id", 99), ("null_id", -1),
+        ("null_id", 97),
     ],
 )  # fmt: skip
 def test_impossible_configurations_are_refused_by_name(field, value):
