@@ -13,7 +13,7 @@ import numpy as np
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import ConfigError, WeightsError
 
-from .naming import HUGGING_FACE, Leaf, leaf_shapes, unwrapped
+from .naming import HUGGING_FACE, Leaf, leaf_shapes, printable, unwrapped
 
 ADAPTER_CONFIG = "adapter_config.json"
 _FACTOR = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")
@@ -81,7 +81,7 @@ def read_adapter(folder: Path, config: BaseConfig) -> Adapter:
     for module, sides in factors.items():
         match = HUGGING_FACE.match(f"{module}.weight")
         if match is None or match[0].leaf not in shapes or not match[0].leaf.endswith("/kernel"):
-            raise WeightsError(f"{folder}: the model has no {module} to merge an update into")
+            raise WeightsError(f"{folder}: the model has no {printable(module)} to merge an update into")
         rule, layer = match
         assert rule.leaf is not None
         if (layer is not None and layer >= config.num_layers) or (rule.leaf, layer) in updates:
@@ -113,7 +113,7 @@ def _factors(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     for tensor in weight_tensors(folder, ("adapter_model.safetensors", "adapter_model.bin")):
         found = _FACTOR.fullmatch(tensor.name)
         if found is None or len(tensor.shape) != 2:
-            unknown.append(tensor.name)
+            unknown.append(printable(tensor.name))
             continue
         module = unwrapped(found["module"].removeprefix("base_model.model."))
         matrix = tensor.load().astype(np.float32)

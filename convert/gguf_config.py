@@ -10,6 +10,8 @@ import numpy as np
 from jaxdiff.config import BaseConfig, RopeConfig
 from jaxdiff.errors import ConfigError
 
+from .hf_config import MOST_LAYERS
+
 _ROPE_KINDS = {"none": "default", "linear": "linear", "yarn": "yarn"}
 
 
@@ -31,7 +33,9 @@ def base_config_from_gguf(get: Callable[[str], Any], tie_embeddings: bool, place
         return value
 
     heads, hidden_size, layers = (need(key) for key in ("attention.head_count", "embedding_length", "block_count"))
-    head_dim = get("llama.attention.key_length") or hidden_size // heads
+    if layers > MOST_LAYERS:
+        raise ConfigError(f"{place}: llama.block_count={layers} is more than {MOST_LAYERS}")
+    head_dim = get("llama.attention.key_length") or hidden_size // max(1, heads)
     _refuse_unsupported(get, head_dim, place)
     tokens = get("tokenizer.ggml.tokens")
     eos_token_ids = (get("tokenizer.ggml.eos_token_id"), get("tokenizer.ggml.eot_token_id"))

@@ -7,6 +7,9 @@ from typing import Any
 from jaxdiff.config import BaseConfig, RopeConfig
 from jaxdiff.errors import ConfigError
 
+MOST_LAYERS = 4096
+"""Beyond this, the number is damage, and what is made for each layer would fill the memory."""
+
 # What `transformers` assumes where config.json is silent.
 _DEFAULT_THETA = {"smollm3": 2_000_000.0, "llama": 10_000.0}
 _DEFAULT_MAX_POSITIONS = {"smollm3": 32768, "llama": 2048}
@@ -37,6 +40,8 @@ _REQUIRED_ROPE_PARAMETERS = {
     "dynamic": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
 }
+_SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+_INTEGERS = (*_SIZES, "num_key_value_heads", "head_dim", "max_position_embeddings")
 
 
 def base_config_from_hf(values: dict[str, Any], place: str, generation: dict[str, Any] | None = None) -> BaseConfig:
@@ -49,9 +54,11 @@ def base_config_from_hf(values: dict[str, Any], place: str, generation: dict[str
     if model_type not in _DEFAULT_THETA:
         known = ", ".join(_DEFAULT_THETA)
         raise ConfigError(f"{place}: model_type={model_type!r} is not supported; known: {known}")
-    sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    problems = [f"{key} is missing" for key in sizes if values.get(key) is None]
+    problems = [f"{key} is missing" for key in _SIZES if values.get(key) is None]
+    problems += [f"{key}={values[key]!r} is not an integer" for key in _INTEGERS if not _is_integer(values.get(key))]
     problems += _unsupported(values)
+    if not problems and values["num_hidden_layers"] > MOST_LAYERS:
+        problems.append(f"num_hidden_layers={values['num_hidden_layers']} is more than {MOST_LAYERS}")
     if problems:
         raise ConfigError(f"{place}: {'; '.join(problems)}")
     heads = values["num_attention_heads"]
@@ -64,7 +71,7 @@ def base_config_from_hf(values: dict[str, Any], place: str, generation: dict[str
             num_layers=values["num_hidden_layers"],
             num_heads=heads,
             num_kv_heads=values.get("num_key_value_heads") or (4 if model_type == "smollm3" else heads),
-            head_dim=values.get("head_dim") or values["hidden_size"] // heads,
+            head_dim=values.get("head_dim") or values["hidden_size"] // max(1, heads),
             rope_layers=_rope_layers(values, model_type),
             rope=_rope(values, _DEFAULT_THETA[model_type], max_positions),
             rms_norm_eps=values.get("rms_norm_eps", 1e-6),
@@ -74,6 +81,11 @@ def base_config_from_hf(values: dict[str, Any], place: str, generation: dict[str
         )
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from error
+
+
+def _is_integer(value: Any) -> bool:
+    """True for an integer and for what is absent."""
+    return value is None or type(value) is int
 
 
 def _unsupported(values: dict[str, Any]) -> list[str]:

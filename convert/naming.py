@@ -36,6 +36,11 @@ class NamedTensor(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
 
+def printable(name: str) -> str:
+    """A name from a file, fit for a message: in quotes and escaped where it holds line ends or control characters."""
+    return name if name.isprintable() else ascii(name)
+
+
 @dataclass(frozen=True)
 class Rule:
     """Tensors called `name` ({layer} stands for the layer's number) become `leaf`; None: known and not needed.
@@ -178,7 +183,7 @@ def place(tensors: Sequence[NamedTensor], config: BaseConfig, table: NameTable, 
     for index, tensor in enumerate(tensors):
         match = table.match(tensor.name)
         if match is None:
-            unknown.append(tensor.name)
+            unknown.append(printable(tensor.name))
             continue
         rule, layer = match
         if rule.leaf is None or (config.tie_embeddings and table.is_output(tensor.name)):

@@ -32,7 +32,11 @@ def tokenizer_from_gguf(metadata: Callable[[str], Any], place: str) -> str:
     vocabulary = {token: index for index, token in enumerate(tokens)}
     if len(vocabulary) != len(tokens):
         raise WeightsError(f"{place}: tokenizer.ggml.tokens has {len(tokens) - len(vocabulary)} double entries")
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(merge.split(" ")) for merge in merges]))
+    pairs = [tuple(merge.split(" ")) for merge in merges]
+    try:
+        tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
+    except Exception as error:  # the Rust library raises plain Exception
+        raise WeightsError(f"{place}: damaged tokenizer.ggml.merges: {str(error)!a}") from error
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
@@ -53,7 +57,7 @@ def check_tokenizer(text: str, vocab_size: int, place: str) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # the Rust library raises plain Exception
-        raise WeightsError(f"{place}: damaged tokenizer.json: {error}") from error
+        raise WeightsError(f"{place}: damaged tokenizer.json: {' '.join(str(error).split())}") from error
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if largest >= vocab_size:
         raise WeightsError(f"{place}: token id {largest} is beyond the vocabulary of the weights ({vocab_size})")

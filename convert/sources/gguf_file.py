@@ -16,7 +16,27 @@ from jaxdiff.errors import WeightsError
 from ..gguf_config import base_config_from_gguf
 from ..naming import GGUF_LLAMA
 from ..tokenizer import tokenizer_from_gguf
+from .gguf_header import check_header
 from .source import Source, SourceTensor
+
+# Type of every value that conversion reads.
+_TYPES: dict[str, type] = {
+    "general.architecture": str,
+    "tokenizer.chat_template": str,
+    "tokenizer.ggml.model": str,
+    "tokenizer.ggml.pre": str,
+    "tokenizer.ggml.eos_token_id": int,
+    "tokenizer.ggml.eot_token_id": int,
+    "llama.attention.layer_norm_rms_epsilon": float,
+    "llama.rope.freq_base": float,
+    "llama.rope.scaling.factor": float,
+    "llama.rope.scaling.type": str,
+}
+_LISTS: dict[str, type] = {
+    "tokenizer.ggml.tokens": str,
+    "tokenizer.ggml.merges": str,
+    "tokenizer.ggml.token_type": int,
+}
 
 
 def open_gguf(path: Path) -> Source:
@@ -25,13 +45,13 @@ def open_gguf(path: Path) -> Source:
     Raises WeightsError for a damaged file or an unknown tokenizer, ConfigError for another architecture.
     """
     try:
+        check_header(path)
         reader = GGUFReader(path)
-    except (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError, OSError) as error:
+    except Exception as error:  # the reader believes every number in the file: damage ends in errors of all kinds
         raise WeightsError(f"{path}: damaged or incomplete GGUF file: {_one_line(error)}") from error
 
     def metadata(key: str) -> Any:
-        field = reader.get_field(key)
-        return None if field is None else field.contents()
+        return _metadata(reader, path, key)
 
     tied = all(tensor.name != GGUF_LLAMA.output for tensor in reader.tensors)
     return Source(
@@ -42,6 +62,24 @@ def open_gguf(path: Path) -> Source:
         tokenizer=tokenizer_from_gguf(metadata, str(path)),
         chat_template=metadata("tokenizer.chat_template"),
     )
+
+
+def _metadata(reader: GGUFReader, path: Path, key: str) -> Any:
+    """The value of a key, None where absent. Raises WeightsError for one of another type than it must have."""
+    field = reader.get_field(key)
+    if field is None:
+        return None
+    try:
+        value = field.contents()
+    except Exception as error:  # as above
+        raise WeightsError(f"{path}: damaged GGUF metadata {key}: {_one_line(error)}") from error
+    if key in _LISTS:
+        fits = isinstance(value, list) and all(type(entry) is _LISTS[key] for entry in value)
+    else:
+        fits = type(value) is _TYPES.get(key, int)
+    if not fits:
+        raise WeightsError(f"{path}: GGUF metadata {key} is of type {type(value).__name__}, or holds values of another")
+    return value
 
 
 def _tensor(path: Path, tensor: ReaderTensor) -> SourceTensor:

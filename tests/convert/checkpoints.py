@@ -187,6 +187,20 @@ def write_gguf(
 ) -> Path:
     """A GGUF file of `tensors` (GGUF names); `kinds` names the quantisation of some. metadata: more keys and values."""
     writer = gguf.GGUFWriter(file, architecture)
+    write_metadata(writer, pre)
+    for key, value in (metadata or {}).items():
+        add = {str: writer.add_string, int: writer.add_uint32, float: writer.add_float32}[type(value)]
+        add(key, value)
+    for name, weight in tensors.items():
+        kind = (kinds or {}).get(name)
+        data = weight if kind is None else gguf.quants.quantize(weight, kind)
+        writer.add_tensor(name, data, raw_dtype=kind)
+    finish(writer)
+    return file
+
+
+def write_metadata(writer: gguf.GGUFWriter, pre: str = "smollm") -> None:
+    """Sizes, tokenizer and chat template of the tiny model."""
     writer.add_vocab_size(VOCAB)
     writer.add_context_length(512)
     writer.add_embedding_length(HIDDEN)
@@ -204,18 +218,14 @@ def write_gguf(
     writer.add_token_merges([f"{left} {right}" for left, right in MERGES])
     writer.add_eos_token_id(2)
     writer.add_chat_template(TEMPLATE)
-    for key, value in (metadata or {}).items():
-        add = {str: writer.add_string, int: writer.add_uint32, float: writer.add_float32}[type(value)]
-        add(key, value)
-    for name, weight in tensors.items():
-        kind = (kinds or {}).get(name)
-        data = weight if kind is None else gguf.quants.quantize(weight, kind)
-        writer.add_tensor(name, data, raw_dtype=kind)
+
+
+def finish(writer: gguf.GGUFWriter) -> None:
+    """Writes what was added."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return file
 
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)

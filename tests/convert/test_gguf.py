@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from gguf import GGMLQuantizationType, GGUFReader
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
+from gguf.quants import dequantize
 from tokenizers import Tokenizer
 
 from jaxdiff.config import BaseConfig, RopeConfig
@@ -14,11 +15,15 @@ from jaxdiff_convert.params import restore
 from jaxdiff_convert.sources import open_source
 
 from .checkpoints import (
+    BFLOAT16,
     HEADS,
+    HIDDEN,
     KV_HEADS,
     SPECIAL,
     TEMPLATE,
+    VOCAB,
     expected_parameters,
+    finish,
     gguf_tensors,
     hf_tensors,
     llama_config,
@@ -26,6 +31,7 @@ from .checkpoints import (
     to_llama_cpp_rows,
     write_gguf,
     write_hf_folder,
+    write_metadata,
 )
 
 QUANTISED = {
@@ -99,6 +105,71 @@ def test_quantised_tensors_are_decoded_to_float32(tmp_path):
     for name, value in expected.items():
         assert leaves[name].dtype == np.float32
         np.testing.assert_allclose(leaves[name], value, rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+# Size of a block in bytes and values, and where its scales (float16) are, which must be finite.
+BLOCKS = {
+    "Q4_0": (18, 32, [0]),
+    "Q4_1": (20, 32, [0, 2]),
+    "Q5_0": (22, 32, [0]),
+    "Q5_1": (24, 32, [0, 2]),
+    "Q8_0": (34, 32, [0]),
+    "Q2_K": (84, 256, [80, 82]),
+    "Q3_K": (110, 256, [108]),
+    "Q4_K": (144, 256, [0, 2]),
+    "Q5_K": (176, 256, [0, 2]),
+    "Q6_K": (210, 256, [208]),
+    "F32": (4, 1, None),
+    "F16": (2, 1, None),
+    "BF16": (2, 1, None),
+}
+
+
+def random_rows(name, rng, rows=24, columns=512):
+    """Bytes [rows, bytes of a row]: every bit pattern of the quantised parts, finite scales."""
+    size, block, scales = BLOCKS[name]
+    if scales is None:
+        dtype = {"F32": np.float32, "F16": np.float16, "BF16": BFLOAT16}[name]
+        return rng.normal(size=(rows, columns)).astype(dtype).view(np.uint8)
+    raw = rng.integers(0, 256, (rows * columns // block, size), dtype=np.uint8)
+    for at in scales:
+        raw[:, at : at + 2] = rng.normal(size=(len(raw), 1)).astype("<f2").view(np.uint8)
+    return raw.reshape(rows, -1)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_common_quantisation(tmp_path, name):
+    """Blocks of random bits come out as `gguf.quants` decodes them, in float32 and in their places."""
+    kind, rows = GGMLQuantizationType[name], random_rows(name, np.random.default_rng(3))
+    writer = GGUFWriter(tmp_path / "tiny.gguf", "llama")
+    write_metadata(writer)
+    writer.add_tensor("output_norm.weight", np.ones(7, np.float32))
+    writer.add_tensor("token_embd.weight", rows, raw_dtype=kind)
+    finish(writer)
+    norm, tensor = open_source(tmp_path / "tiny.gguf").tensors
+    values = tensor.load()
+    assert (tensor.name, tensor.shape, tensor.dtype) == ("token_embd.weight", (24, 512), "float32")
+    assert (values.shape, values.dtype) == ((24, 512), np.float32)
+    np.testing.assert_array_equal(values, dequantize(rows, kind).reshape(24, 512))
+    np.testing.assert_array_equal(norm.load(), np.ones(7, np.float32))
+    assert np.isfinite(values).all()
+    assert len(np.unique(values)) > 100
+
+
+@pytest.mark.parametrize("name", ["I8", "Q8_1"])
+def test_what_cannot_be_dequantised_is_refused(tmp_path, name):
+    writer = GGUFWriter(tmp_path / "tiny.gguf", "llama")
+    write_metadata(writer)
+    tensors = gguf_tensors(hf_tensors())
+    size = {"I8": HIDDEN, "Q8_1": HIDDEN // 32 * 40}[name]
+    writer.add_tensor("token_embd.weight", np.zeros((VOCAB, size), np.uint8), raw_dtype=GGMLQuantizationType[name])
+    for other, weight in list(tensors.items())[1:]:
+        writer.add_tensor(other, weight)
+    finish(writer)
+    with pytest.raises(WeightsError, match=rf"quantisation {name} is not supported") as caught:
+        convert(tmp_path / "tiny.gguf", tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_tokenizer_equals_one_built_by_hand(tmp_path):
