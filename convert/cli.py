@@ -31,6 +31,10 @@ def _run(arguments: list[str]) -> int:
             from .head_cli import convert_head
 
             return convert_head(arguments[1:])
+        case ["inspect"]:
+            from .inspect_cli import inspect_path
+
+            return inspect_path(arguments[1:])
         case ["export"]:
             from .export_cli import export
 

@@ -18,11 +18,17 @@ from .sources import FLOAT_DTYPES, Source
 from .staging import Staging, slabs
 
 _STRIP = 32
+_SPACE_FACTOR = 2.05  # of the parameters alone: staged and written, and 5% for tokenizer and indexes
 
 
 def stored_bytes(config: BaseConfig, dtype: str) -> int:
     """Size of all parameters in bytes."""
     return FLOAT_DTYPES[dtype].itemsize * sum(math.prod(shape) for shape in leaf_shapes(config).values())
+
+
+def space_needed(config: BaseConfig, dtype: str) -> int:
+    """Bytes of disk that converting takes, half of them until it is done."""
+    return int(stored_bytes(config, dtype) * _SPACE_FACTOR)
 
 
 def assemble(

@@ -84,7 +84,8 @@ def _metadata(reader: GGUFReader, path: Path, key: str) -> Any:
 
 def _tensor(path: Path, tensor: ReaderTensor) -> SourceTensor:
     shape = tuple(int(size) for size in reversed(tensor.shape))
-    return SourceTensor(tensor.name, shape, "float32", functools.partial(_load, path, tensor, shape))
+    load = functools.partial(_load, path, tensor, shape)
+    return SourceTensor(tensor.name, shape, "float32", load, GGMLQuantizationType(tensor.tensor_type).name)
 
 
 def _load(path: Path, tensor: ReaderTensor, shape: tuple[int, ...]) -> np.ndarray:

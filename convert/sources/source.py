@@ -27,13 +27,15 @@ FLOAT_DTYPES = {
 class SourceTensor:
     """One tensor of a checkpoint, read when `load` is called.
 
-    dtype: name of the dtype of the loaded array. load: returns the array in the source's own layout.
+    dtype: name of the dtype of the loaded array. load: returns the array in the source's own layout. quantisation: the
+    type from which it is dequantised, None where it is not.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     load: Callable[[], np.ndarray]
+    quantisation: str | None = None
 
 
 @dataclass(frozen=True)
