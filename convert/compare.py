@@ -63,6 +63,8 @@ def compare(
     """
     source, out = open_source(src, adapter), Path(out)
     card = read_card(out)
+    if card.get("storage", "float") != "float":
+        raise WeightsError(f"{out} is held as {card['storage']}; compare the base that it was rounded from")
     leaves = open_stored(out / "params")
     tolerance = _rounding(FLOAT_DTYPES[source.dtype()], FLOAT_DTYPES[card["dtype"]])
     differences = []

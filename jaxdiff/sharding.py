@@ -125,6 +125,10 @@ BASE_RULES = ShardingRules(
         (r"layers/(self_attn/[qkv]|mlp/(gate|up))_proj/kernel", (None, "fsdp", "tensor")),
         (r"layers/(self_attn/o|mlp/down)_proj/kernel", (None, "tensor", "fsdp")),
         (r"lm_head/kernel", ("fsdp", "tensor")),
+        # Of matrices held as int8: one number for each output, where that output is.
+        (r"embed_tokens/embedding_scale|lm_head/kernel_scale", ("tensor",)),
+        (r"layers/(self_attn/[qkv]|mlp/(gate|up))_proj/kernel_scale", (None, "tensor")),
+        (r"layers/(self_attn/o|mlp/down)_proj/kernel_scale", (None, "fsdp")),
         (r"(layers/(input|post_attention)_layernorm|norm)/scale", ()),
     )
 )

@@ -57,9 +57,10 @@ def find_head(base: FrozenBase, head: str | os.PathLike[str] = "default") -> Hea
     """
     folder = _folder(head)
     loaded = load_head(folder)
-    if head == "default" and loaded.card["base_fingerprint"] != base.fingerprint:
-        return None
-    check_base(loaded.card, base.fingerprint)
+    if not base.serves(loaded.card["base_fingerprint"]):
+        if head == "default":
+            return None
+        check_base(loaded.card, base.fingerprint)
     if loaded.kind not in KINDS:
         raise WeightsError(f"head {folder} is a {loaded.kind}, which fills no call; give the folder that it stands in")
     return KINDS[loaded.kind](base, loaded)
@@ -74,9 +75,10 @@ def find_router(base: FrozenBase, head: str | os.PathLike[str] = "default") -> R
     if not (folder / CARD_FILE).exists():
         return None
     loaded = load_head(folder)
-    if head == "default" and loaded.card["base_fingerprint"] != base.fingerprint:
-        return None
-    check_base(loaded.card, base.fingerprint)
+    if not base.serves(loaded.card["base_fingerprint"]):
+        if head == "default":
+            return None
+        check_base(loaded.card, base.fingerprint)
     if loaded.kind != "router":
         raise WeightsError(f"{folder} holds a {loaded.kind}, not a router")
     try:

@@ -10,6 +10,8 @@ from jaxdiff.errors import WeightsError
 
 FORMAT = 1
 CARD_FILE = "base.json"
+# How the matrices are held; "float" is as all the rest.
+STORAGES = ("float", "int8")
 STORED_DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -20,7 +22,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     try:
         card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-        complete = card["format"] == FORMAT and card["dtype"] in STORED_DTYPES and bool(card["fingerprint"])
+        known = card["dtype"] in STORED_DTYPES and card.get("storage", "float") in STORAGES
+        complete = card["format"] == FORMAT and known and bool(card["fingerprint"])
         files = dict(card["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{folder} is not a converted base: {CARD_FILE} is missing or damaged ({error})") from error

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from jaxdiff.base import masks
 from jaxdiff.base.module import SmolLM
+from jaxdiff.base.quantised import rows_of
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import InputError
 
@@ -23,7 +24,8 @@ class FrozenBase:
     """A language model that is read and never trained.
 
     params: nested dict of arrays (layout: docs/conversion.md). fingerprint: SHA-256 of the stored parameters, by which
-    heads name the base they were trained for. chat_template: Jinja source, or None.
+    heads name the base they were trained for. chat_template: Jinja source, or None. storage: how the matrices are held
+    (`card.STORAGES`). quantised_from: fingerprint of the base that this one was rounded from, or None.
     """
 
     config: BaseConfig
@@ -33,16 +35,25 @@ class FrozenBase:
     fingerprint: str
     dtype: Any = jnp.float32
     chat_template: str | None = None
+    storage: str = "float"
+    quantised_from: str | None = None
 
     @cached_property
     def module(self) -> SmolLM:
         """The Flax module that the parameters belong to."""
-        return SmolLM(self.config, self.dtype)
+        return SmolLM(self.config, self.dtype, self.storage)
 
-    @property
+    @cached_property
     def embedding(self) -> Array:
-        """[V, D] the token embedding."""
-        return self.params["embed_tokens"]["embedding"]
+        """[V, D] the token embedding; of an int8 base as floats, made when first asked for and then held."""
+        table = self.params["embed_tokens"]
+        if self.storage == "int8":
+            return rows_of(table["embedding"], table["embedding_scale"], self.dtype)
+        return table["embedding"]
+
+    def serves(self, fingerprint: str) -> bool:
+        """True for a head that was trained on the base of this fingerprint: this one, or its unrounded origin."""
+        return fingerprint in (self.fingerprint, self.quantised_from)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text` as plain text: nothing added, and what looks like a special token is only characters."""

@@ -14,6 +14,7 @@ from flax import struct
 from jax import Array
 
 from jaxdiff.base.cache import KVCache
+from jaxdiff.base.quantised import Int8Embed, dense
 from jaxdiff.base.rope import rotate, rotation
 from jaxdiff.config import BaseConfig
 
@@ -55,6 +56,7 @@ class Attention(nn.Module):
 
     config: BaseConfig
     dtype: Any
+    storage: str
 
     @nn.compact
     def __call__(
@@ -78,7 +80,7 @@ class Attention(nn.Module):
         groups = c.num_heads // c.num_kv_heads
 
         def project(name: str, heads: int) -> Array:
-            projected = nn.Dense(heads * c.head_dim, use_bias=False, dtype=self.dtype, name=name)(x)
+            projected = dense(self.storage, heads * c.head_dim, self.dtype, name)(x)
             return projected.reshape(batch, length, heads, c.head_dim)
 
         q, k, v = project("q_proj", c.num_heads), project("k_proj", c.num_kv_heads), project("v_proj", c.num_kv_heads)
@@ -121,7 +123,7 @@ class Attention(nn.Module):
             asked = jnp.take_along_axis(scores, rows[:, None, None, :, None], axis=3)
             asked = jax.nn.log_softmax(asked, axis=-1)
             row_attention = asked.reshape(batch, c.num_heads, rows.shape[1], -1).swapaxes(1, 2)
-        out = nn.Dense(c.hidden_size, use_bias=False, dtype=self.dtype, name="o_proj")(mixed)
+        out = dense(self.storage, c.hidden_size, self.dtype, "o_proj")(mixed)
         return out, KVCache(k, v), row_attention
 
 
@@ -130,11 +132,12 @@ class MLP(nn.Module):
 
     config: BaseConfig
     dtype: Any
+    storage: str
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         def project(name: str, size: int, states: Array) -> Array:
-            return nn.Dense(size, use_bias=False, dtype=self.dtype, name=name)(states)
+            return dense(self.storage, size, self.dtype, name)(states)
 
         inner = self.config.intermediate_size
         gated = nn.silu(project("gate_proj", inner, x)) * project("up_proj", inner, x)
@@ -146,6 +149,7 @@ class Block(nn.Module):
 
     config: BaseConfig
     dtype: Any
+    storage: str
 
     @nn.compact
     def __call__(
@@ -163,11 +167,11 @@ class Block(nn.Module):
         use_rope, tap_slot, prefix, cache = layer
         c = self.config
         h = RMSNorm(c.rms_norm_eps, self.dtype, name="input_layernorm")(x)
-        attention = Attention(c, self.dtype, name="self_attn")
+        attention = Attention(c, self.dtype, self.storage, name="self_attn")
         mixed, kv, row_attention = attention(h, cos, sin, use_rope, mask, prefix, cache, write_at, rows)
         x = x + mixed
         h = RMSNorm(c.rms_norm_eps, self.dtype, name="post_attention_layernorm")(x)
-        x = x + MLP(c, self.dtype, name="mlp")(h)
+        x = x + MLP(c, self.dtype, self.storage, name="mlp")(h)
         if taps is not None:
             taps = jax.lax.dynamic_update_index_in_dim(taps, x, tap_slot, axis=0)
         row_states = None if rows is None else jnp.take_along_axis(x, rows[..., None], axis=1)
@@ -175,14 +179,19 @@ class Block(nn.Module):
 
 
 class SmolLM(nn.Module):
-    """The frozen language model. Parameters: see `convert`; layers are stacked along their first axis."""
+    """The frozen language model. Parameters: see `convert`; layers are stacked along their first axis.
+
+    storage: how the matrices are held, one of `card.STORAGES`.
+    """
 
     config: BaseConfig
     dtype: Any = jnp.float32
+    storage: str = "float"
 
     def setup(self) -> None:
         c = self.config
-        self.embed_tokens = nn.Embed(c.vocab_size, c.hidden_size, dtype=self.dtype)
+        embed = Int8Embed if self.storage == "int8" else nn.Embed
+        self.embed_tokens = embed(c.vocab_size, c.hidden_size, dtype=self.dtype)
         scanned = nn.scan(
             Block,
             variable_axes={"params": 0},
@@ -190,10 +199,10 @@ class SmolLM(nn.Module):
             in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
             length=c.num_layers,
         )
-        self.layers = scanned(c, self.dtype)
+        self.layers = scanned(c, self.dtype, self.storage)
         self.norm = RMSNorm(c.rms_norm_eps, self.dtype)
         if not c.tie_embeddings:
-            self.lm_head = nn.Dense(c.vocab_size, use_bias=False, dtype=self.dtype)
+            self.lm_head = dense(self.storage, c.vocab_size, self.dtype)
 
     def __call__(
         self,

@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Mesh, SingleDeviceSharding
 
 from jaxdiff.base.module import SmolLM
+from jaxdiff.base.quantised import SCALE_SUFFIX
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import InputError, WeightsError
 from jaxdiff.sharding import BASE_RULES, ShardingRules
@@ -21,32 +22,36 @@ from jaxdiff.sharding import BASE_RULES, ShardingRules
 _READ_AHEAD_GB = 1
 
 
-def parameter_shapes(config: BaseConfig) -> dict[str, Any]:
-    """Shapes of all parameters of a base, without making them."""
-    module = SmolLM(config)
+def parameter_shapes(config: BaseConfig, storage: str = "float") -> dict[str, Any]:
+    """Shapes and types of all parameters of a base, without making them. storage: one of `card.STORAGES`."""
+    module = SmolLM(config, storage=storage)
     ids = np.zeros((1, 1), np.int32)
     mask = np.ones((1, 1, 1), bool)
     return jax.eval_shape(lambda: module.init(jax.random.key(0), ids, ids, mask, method="logits"))["params"]
 
 
-def parameter_shardings(config: BaseConfig, mesh: Mesh | None, rules: ShardingRules) -> dict[str, Any]:
+def parameter_shardings(shapes: dict[str, Any], mesh: Mesh | None, rules: ShardingRules) -> dict[str, Any]:
     """Where each parameter goes: the first device, or parts of `mesh`. Raises ConfigError where rules do not fit."""
-    shapes = parameter_shapes(config)
     if mesh is None:
         return jax.tree.map(lambda _: SingleDeviceSharding(jax.devices()[0]), shapes)
     return rules.shardings(mesh, shapes)
 
 
-def restore(path: Path, config: BaseConfig, dtype: Any, shardings: dict[str, Any]) -> dict[str, Any]:
-    """The parameters in the orbax checkpoint `path`, as `dtype`, each placed by its sharding.
+def restore(path: Path, expected: dict[str, Any], dtype: Any, shardings: dict[str, Any]) -> dict[str, Any]:
+    """The parameters in the orbax checkpoint `path`, each placed by its sharding.
 
-    A process reads the parts of its own devices alone. Raises WeightsError where the checkpoint does not fit the
-    configuration, or where a parameter was never written out.
+    expected: shapes of the parameters. dtype: of them all but quantised matrices and their scales. A process reads the
+    parts of its own devices alone. Raises WeightsError where the checkpoint has other parameters, or where one was
+    never written out.
     """
     # Orbax warns that a checkpoint written elsewhere is read with other shardings; that is what is asked for here.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    expected = parameter_shapes(config)
-    wanted = jax.tree.map(lambda x, at: jax.ShapeDtypeStruct(x.shape, dtype, sharding=at), expected, shardings)
+
+    def wanted_leaf(path: tuple[Any, ...], leaf: Any, sharding: Any) -> jax.ShapeDtypeStruct:
+        quantised = leaf.dtype == np.int8 or path[-1].key.endswith(SCALE_SUFFIX)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype if quantised else dtype, sharding=sharding)
+
+    wanted = jax.tree_util.tree_map_with_path(wanted_leaf, expected, shardings)
     largest = max(4 * leaf.size for leaf in jax.tree.leaves(expected))
     with ocp.StandardCheckpointer(restore_concurrent_gb=_READ_AHEAD_GB + largest // 10**9) as checkpointer:
         # Orbax finds out while it reads, and then leaves tracebacks of its unfinished reads on the terminal.

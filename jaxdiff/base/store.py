@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from jaxdiff.base.card import CARD_FILE, read_card
 from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.base.restore import check_mesh, parameter_shardings, restore
+from jaxdiff.base.restore import check_mesh, parameter_shapes, parameter_shardings, restore
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import InputError, WeightsError
 from jaxdiff.sharding import BASE_RULES, ShardingRules
@@ -37,9 +37,10 @@ def load_base(
     """Loads a base by name ("default"), converted folder, checkpoint (folder or .gguf) or hub repository.
 
     What is not converted yet is converted once into the cache. dtype: "float32" or "bfloat16", the type in which the
-    base computes and is held; default: as stored. mesh: of devices (see `jaxdiff.sharding.make_mesh`), over which
-    `rules` divide the parameters, each process reading only the parts of its own devices; default: the first device.
-    Raises WeightsError, DownloadError, ConfigError (also for a mesh that the rules do not fit) or InputError.
+    base computes and is held (matrices of an int8 base stay int8); default: as stored. mesh: of devices (see
+    `jaxdiff.sharding.make_mesh`), over which `rules` divide the parameters, each process reading only the parts of its
+    own devices; default: the first device. Raises WeightsError, DownloadError, ConfigError (also for a mesh that the
+    rules do not fit) or InputError.
     """
     check_mesh(mesh, rules)
     if dtype is not None and dtype not in DTYPES:
@@ -69,9 +70,11 @@ def read_base(
         template = folder / "chat_template.jinja"
         chat_template = template.read_text() if template.is_file() else None
     stored = card["dtype"] if card["dtype"] in DTYPES else "float32"
-    shardings = parameter_shardings(config, mesh, rules)
+    storage = card.get("storage", "float")
+    shapes = parameter_shapes(config, storage)
+    shardings = parameter_shardings(shapes, mesh, rules)
     with _one_line_for_damage(folder):
-        params = restore(folder / "params", config, DTYPES[dtype or stored], shardings)
+        params = restore(folder / "params", shapes, DTYPES[dtype or stored], shardings)
     return FrozenBase(
         config=config,
         params=params,
@@ -80,6 +83,8 @@ def read_base(
         fingerprint=card["fingerprint"],
         dtype=DTYPES[dtype or stored],
         chat_template=chat_template,
+        storage=storage,
+        quantised_from=card.get("quantised_from"),
     )
 
 
