@@ -214,3 +214,20 @@ def test_the_agent_answers_by_a_residual_head_from_disk(base, known, tmp_path):
     assert answer.calls[0].arguments == {name: value for name, (value, _) in want.items()}
     with pytest.raises(HeadMismatch, match="fingerprint"):
         find_head(dataclasses.replace(base, fingerprint="other"), tmp_path)
+
+
+def test_a_head_that_reads_the_prompt_is_given_the_query_alone(base, known):
+    """Such as a converted head of the PyTorch implementation may be."""
+    config = ResidualConfig.for_base(
+        base.config, hidden_size=16, num_heads=2, vocabulary="own", prompt_attention=True, field_positions=3
+    )
+    head = ResidualHead(base, config, residual.init(jax.random.key(0), config))
+    (reading,) = head.read([Asked(TOOL, known, QUERY)])
+    asked = query_prompt(base, QUERY)
+    text = example_ids(base) + tool_prompt(base, TOOL).ids
+    ids = np.array([text + asked.ids + asked.ending], np.int32)
+    states = plain_states(base.module, base.params, ids)[:, len(text) :]
+    tokens = reading.prompt_mask[0]
+    np.testing.assert_allclose(reading.prompt_states[0][tokens], states[0], atol=2e-4)
+    (filling,) = head.fill([reading], STEPS, present=[("title", "note")])
+    assert filling.fields.keys() == {"title", "note"}
