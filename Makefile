@@ -60,10 +60,10 @@ clean:  ## Remove all that make has created here
 
 .venv/.installed-dev: .venv/.installed
 	@echo "Installing the development tools into .venv"
-	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@$(PIP) --no-build-isolation --editable '.[dev,train]'
 	@touch $@
 
 .venv/.installed-parity: .venv/.installed-dev
 	@echo "Installing PyTorch into .venv"
-	@$(PIP) --no-build-isolation --editable '.[dev,convert]'
+	@$(PIP) --no-build-isolation --editable '.[dev,train,convert]'
 	@touch $@

@@ -27,10 +27,10 @@ from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.errors import HeadMismatch, InputError
 from jaxdiff.runtime.compilation import keep_compiled_programs
 from jaxdiff.schema.tools import Tool, parse_tools
-from jaxdiff_train.evaluate import Fill, Report, evaluate, fill_by
-from jaxdiff_train.packs import TRAIN_PACKS, expand_packs
-from jaxdiff_train.rows import Row, supported
-from jaxdiff_train.validate import PER_TOOL, SEED, validation_rows
+from jaxdiff_train.data.packs import TRAIN_PACKS, expand_packs
+from jaxdiff_train.data.rows import Row, supported
+from jaxdiff_train.evaluation.evaluate import Fill, Report, evaluate, fill_by
+from jaxdiff_train.evaluation.validate import PER_TOOL, SEED, validation_rows
 
 FROZEN_FILLS = {
     "ar": (fill_ar.fill_ar, fill_ar.NONE_MARGIN),

@@ -37,10 +37,11 @@ from jaxdiff.routing.features import PairStates
 from jaxdiff.routing.head import MECHANISMS
 from jaxdiff.runtime.compilation import keep_compiled_programs
 from jaxdiff.schema.tools import Tool, parse_tools
-from jaxdiff_train.features import progress_line
-from jaxdiff_train.packs import VALIDATION_PACKS
-from jaxdiff_train.routing_reading import pair_store
-from jaxdiff_train.routing_rows import (
+from jaxdiff_train.data.packs import VALIDATION_PACKS
+from jaxdiff_train.data.rows import read_json_lines
+from jaxdiff_train.reading.features import progress_line
+from jaxdiff_train.routing.reading import pair_store
+from jaxdiff_train.routing.rows import (
     TALK_VALIDATION,
     RoutingRow,
     Shelf,
@@ -50,7 +51,6 @@ from jaxdiff_train.routing_rows import (
     single_rows,
     talk_rows,
 )
-from jaxdiff_train.rows import read_json_lines
 
 NAME_SIZES, MODE_SIZES = (2, 4, 16, 64), (1, 4, 16)
 SEED = 2

@@ -48,3 +48,20 @@ class DownloadError(WeightsError):
 
 class HeadMismatch(WeightsError):
     """A head was trained for another base than the one that is loaded."""
+
+
+class TrainingStopped(JaxdiffError):
+    """A run was asked to stop, saved its state and can be gone on with. `step` is the number of updates done."""
+
+    def __init__(self, step: int, reason: str):
+        super().__init__(f"stopped at step {step} by {reason}; the same command goes on from there")
+        self.step = step
+
+
+class TrainingDiverged(JaxdiffError):
+    """A loss was not a number, or infinite; the batch lies in `path`."""
+
+    def __init__(self, step: int, what: str, path: object):
+        super().__init__(f"step {step}: {what}; its batch is in {path}, the last good checkpoint is kept")
+        self.step = step
+        self.path = path

@@ -155,7 +155,7 @@ def test_imports_run_one_way():
         ("train/loop.py", "import torch.nn"),
         ("tests/base/test_module.py", "def f():\n    import torch"),
         ("train/loop.py", "from jaxdiff_convert import save"),
-        ("convert/cli.py", "def f():\n    import jaxdiff_train.rows"),
+        ("convert/cli.py", "def f():\n    import jaxdiff_train.data.rows"),
         ("tests/train/test_rows.py", "from train import rows"),
         ("benchmarks/__main__.py", "import convert.cli"),
         ("benchmarks/throughput.py", "def f():\n    import torch"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +13,47 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.base.store import cache_dir, load_base
+from jaxdiff.base.store import cache_dir
 from jaxdiff.diffusion.head_files import save_head
-from jaxdiff.errors import InputError, JaxdiffError
+from jaxdiff.errors import InputError, JaxdiffError, TrainingStopped
 from jaxdiff.runtime.compilation import keep_compiled_programs
 
-from .features import progress_line
-from .loop import Trained
-from .packs import TRAIN_PACKS, expand_packs
-from .recipes import RECIPES
-from .routing_cli import train as train_router
-from .row_store import RowStore
-from .rows import Row, read_rows, supported
-from .settings import PACKS_SOURCE, Source, TrainSettings, settings_from_args
-from .validate import figures, validation_rows
+from .engine.curve import draw_curve
+from .evaluation.evaluate import evaluate
+from .evaluation.validate import figures, validation_rows
+from .heads.recipes import RECIPES
+from .heads.source import Prepared, prepare
+from .heads.training import Evaluate, Trained
+from .launch import launch_from_args, start
+from .progress import shown_progress
+from .reading.features import progress_line
+from .routing.cli import train as train_router
+from .settings import TrainSettings, settings_from_args
 
-# Where the public sets that the native format was made from come from, by file name.
-LICENCES = {
-    "packs": "Apache-2.0 (authored for this project)",
-    "sgd": "CC BY-SA 4.0 (Schema-Guided Dialogue, SGD-X wordings)",
-    "sgd_bfcl_services": "CC BY-SA 4.0 (Schema-Guided Dialogue, SGD-X wordings)",
-    "snips": "CC0 1.0 (Snips NLU benchmark)",
-    "hwu64": "CC BY 4.0 (NLU-Evaluation-Data)",
-    "restaurant8k": "CC BY 4.0 (PolyAI Restaurant-8k)",
-    "home": "CC BY 4.0 (Home Assistant intents), MIT (home-llm)",
-    "sealtools": "Apache-2.0 (Seal-Tools)",
-    "toolcalls_misc": "Apache-2.0 upstream (ToolACE, Hermes, ToolRL, Glaive rows)",
-}
+# Of the validation rows, while training: every so manyth.
+EVALUATED_EVERY = 10
+SETTINGS_FILE = "settings.json"
+_TERMINATED = 128 + 15  # what a shell reports of a process that SIGTERM ended
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Trains by the settings of the command line; 0, or 2 with one line on stderr where that cannot be done.
+    """Trains by the settings of the command line.
 
-    `router` as the first word trains the router of a head.
+    Exit status: 0 done, 2 refused (one line on stderr says why), 130 interrupted, 143 stopped by SIGTERM, state saved.
+    `router` as the first word trains the router of a head, `compile` compiles the step of a pod without one.
     """
     words = sys.argv[1:] if argv is None else argv
     try:
-        if words and words[0] == "router":
+        if words[:1] == ["router"]:
             train_router(words[1:])
         else:
-            train(settings_from_args(words))
+            launch, rest = launch_from_args(words)
+            settings = settings_from_args(rest)
+            start(launch)
+            train(settings)
+    except TrainingStopped as error:
+        print(error, file=sys.stderr)
+        return _TERMINATED
     except JaxdiffError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -64,68 +64,92 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train(settings: TrainSettings) -> Path:
-    """Reads the data through the base, trains, validates, and writes the head; returns its folder."""
+    """Prepares the data, trains, validates, and writes the head; returns its folder. Raises JaxdiffError."""
     started = time.monotonic()
+    _require_same_run(settings)
     keep_compiled_programs()
-    base = load_base(settings.base)
     features = cache_dir() / "features"
+    prepared = prepare(settings, features, _say)
+    _remember(settings)
     recipe = RECIPES[settings.head]
-    names, stores = [], []
-    for source in settings.data:
-        name, rows = load_source(source, settings.seed)
-        names.append(name)
-        stores.append(recipe.extract(base, rows, features, name, progress_line(name)))
-    weights = [source.weight for source in settings.data]
-    batches = recipe.batches(base, stores, weights, settings.batch_size, settings.seed)
-    _say(f"{batches.rows()} rows, {settings.steps} steps of {settings.batch_size}")
-    trained = recipe.train(settings, base, batches, _say)
+    during = _evaluation(settings, prepared, features) if settings.evaluate_every else None
+    with shown_progress(settings.steps) as show:
+        trained = recipe.train(settings, prepared.base.config, prepared.batches, show, during)
+    folder = settings.out / "head"
+    if jax.process_index() > 0:
+        return folder
+    draw_curve(settings.out)
     # What is shipped is what is measured: the parameters as they are stored.
     params = jax.tree.map(lambda x: np.asarray(x, np.float16), trained.params)
-    head = recipe.head(base, trained.config, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params))
-    asked = validation_rows()
-    measured = figures(asked, recipe.fill(head, asked, features, progress_line("validation")))
-    folder = Path(settings.out) / "head"
-    card = _card(settings, base, names, stores, trained, measured, time.monotonic() - started)
+    measured = _validate(settings, prepared, trained, params, features)
+    card = _card(settings, prepared, trained, measured, time.monotonic() - started)
     save_head(folder, settings.head, trained.config.to_dict(), params, card)
     _say(json.dumps(measured, indent=1))
     _say(f"head written to {folder}")
     return folder
 
 
-def load_source(source: Source, seed: int) -> tuple[str, list[Row]]:
-    """Name and rows of a part of the data mix. Raises InputError where nothing is left of it."""
-    if source.path == PACKS_SOURCE:
-        name, rows = PACKS_SOURCE, [r for r in expand_packs(TRAIN_PACKS, source.rows, seed) if supported(r.tool)]
-    else:
-        name = Path(source.path).stem
-        rows, dropped = read_rows(source.path, source.rows, seed)
-        _say(
-            f"{name}: {len(rows)} rows; left out: " + (", ".join(f"{n} {why}" for why, n in dropped.items()) or "none")
+def _require_same_run(settings: TrainSettings) -> None:
+    """Raises InputError where the folder holds a run with other settings."""
+    place, said = settings.out / SETTINGS_FILE, settings.to_dict()
+    if not place.is_file():
+        return
+    before = json.loads(place.read_text(encoding="utf-8"))
+    changed = [name for name in _LASTING if before.get(name) != said[name]]
+    if changed:
+        name = changed[0]
+        raise InputError(
+            f"{settings.out} holds a run with {name}={before.get(name)!r}, asked for is {said[name]!r}; "
+            "go on with its settings or choose another folder"
         )
-    if not rows:
-        raise InputError(f"{source.path}: no row can be used")
-    return name, rows
+
+
+def _remember(settings: TrainSettings) -> None:
+    if jax.process_index() == 0:
+        settings.out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(settings.to_dict(), indent=1) + "\n"
+        (settings.out / SETTINGS_FILE).write_text(text, encoding="utf-8")
+
+
+# What must not change while a run goes on: its result would be neither of the two.
+_LASTING = (
+    "base", "head", "data", "reading", "steps", "batch_size", "microbatches", "optimizer", "decay", "learning_rate",
+    "weight_decay", "warmup", "clip_norm", "ema_decay", "base_dtype", "head_dtype", "seed",
+)  # fmt: skip
+
+
+def _evaluation(settings: TrainSettings, prepared: Prepared, features: Path) -> Evaluate:
+    recipe, rows = RECIPES[settings.head], validation_rows()[::EVALUATED_EVERY]
+
+    def measure(config: Any, params: Any) -> Mapping[str, float]:
+        head = recipe.head(prepared.base, config, jax.tree.map(jnp.asarray, params))
+        found = evaluate(rows, recipe.fill(head, rows, features, None)).figures()
+        return {f"validation_{name}": found[name] for name in ("whole_call", "field", "present") if name in found}
+
+    return measure
+
+
+def _validate(
+    settings: TrainSettings, prepared: Prepared, trained: Trained, params: Any, features: Path
+) -> dict[str, Any]:
+    if jax.process_count() > 1:
+        # The base may lie on all hosts' devices, and only one process is here.
+        return {"rows": "not measured; a run on several hosts is validated afterwards"}
+    recipe, asked = RECIPES[settings.head], validation_rows()
+    head = recipe.head(prepared.base, trained.config, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params))
+    return figures(asked, recipe.fill(head, asked, features, progress_line("validation")))
 
 
 def _card(
-    settings: TrainSettings,
-    base: FrozenBase,
-    names: Sequence[str],
-    stores: Sequence[RowStore],
-    trained: Trained,
-    measured: dict[str, Any],
-    seconds: float,
+    settings: TrainSettings, prepared: Prepared, trained: Trained, measured: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
-    data = [
-        {"name": name, "rows": len(store), "licence": LICENCES.get(name, "not known to this program")}
-        for name, store in zip(names, stores, strict=True)
-    ]
     recipe = settings.to_dict()
     del recipe["out"]
+    names = [entry["name"] for entry in prepared.data]
     return {
-        "base_name": base.name,
-        "base_fingerprint": base.fingerprint,
-        "data": data,
+        "base_name": prepared.base.name,
+        "base_fingerprint": prepared.base.fingerprint,
+        "data": prepared.data,
         "validation": measured,
         "recipe": recipe | {"data": [f"{n}:{s.rows}:{s.weight:g}" for n, s in zip(names, settings.data, strict=True)]},
         "training_seconds": round(trained.seconds),
@@ -134,4 +158,5 @@ def _card(
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    if jax.process_index() == 0:
+        print(text, flush=True)

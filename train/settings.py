@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import math
@@ -14,10 +15,15 @@ from typing import Annotated, Any, get_type_hints
 import tyro
 
 from jaxdiff.errors import ConfigError
+from jaxdiff.sharding import MeshShape
 
-from .optimizer import OptimizerConfig
+from .engine.optimizer import KINDS, SCHEDULES, OptimizerConfig
+from .engine.step import REMAT
+from .presets import DEFAULT_PRESET, PRESETS
 
 HEADS = ("reader", "residual")
+READING = ("stored", "online")
+DTYPES = ("float32", "bfloat16")
 PACKS_SOURCE = "packs"
 _SOURCE = re.compile(r"(?P<path>.+?)(?::(?P<rows>\d+)(?::(?P<weight>[\d.]+))?)?")
 
@@ -83,37 +89,67 @@ class TrainSettings:
     base: str = _setting("default", "name or path of the frozen base")
     head: str = _setting("reader", f"kind of the head: {' or '.join(HEADS)}")
     data: tuple[Source, ...] = _setting((Source(PACKS_SOURCE, 4),), "data mix; 'packs' names the packs of the package")
+    reading: str = _setting(
+        "stored", f"how the base reads the rows: {' or '.join(READING)} (once before training and kept; in every step)"
+    )
     steps: int = _setting(1400, "number of updates")
-    batch_size: int = _setting(32, "rows an update")
+    batch_size: int = _setting(32, "rows an update, over all devices")
+    microbatches: int = _setting(1, "parts of a batch whose gradients are accumulated")
+    optimizer: str = _setting("adamw", f"{' or '.join(KINDS)}")
+    decay: str = _setting("cosine", f"of the learning rate after the warm-up: {', '.join(SCHEDULES)}")
     learning_rate: float = _setting(1.5e-3, "peak of the schedule")
     weight_decay: float = _setting(0.01, "of matrices")
     warmup: int = _setting(50, "steps of linear warm-up")
     clip_norm: float = _setting(1.0, "bound of the gradient's global norm")
     ema_decay: float = _setting(0.998, "of the moving average of the parameters, which becomes the head")
+    mesh: str = _setting("", "devices along each axis, as fsdp=4,tensor=2; what is left is data")
+    base_dtype: str = _setting("", f"in which the base is held and computes: {', '.join(DTYPES)}; default: as stored")
+    head_dtype: str = _setting("float32", f"in which the head computes, {' or '.join(DTYPES)}; it is kept in float32")
+    remat: str = _setting("none", f"what the backward pass computes again: {', '.join(REMAT)}")
     seed: int = _setting(0, "of initialisation, sampling and batches")
     checkpoint_every: int = _setting(200, "steps between checkpoints")
+    evaluate_every: int = _setting(0, "steps between evaluations on validation rows, 0 for none before the end")
+    log_every: int = _setting(50, "steps between progress lines")
+    tensorboard: bool = _setting(False, "write event files for TensorBoard into OUT/tensorboard")
+    wandb: str = _setting("", "project of Weights & Biases to log to")
+    profile: bool = _setting(False, "write a trace of a few steps into OUT/profile")
 
     def __post_init__(self) -> None:
-        if self.head not in HEADS:
-            raise ConfigError(f"head={self.head!r} must be one of {', '.join(HEADS)}")
+        for name, known in (
+            ("head", HEADS),
+            ("reading", READING),
+            ("base_dtype", ("", *DTYPES)),
+            ("head_dtype", DTYPES),
+            ("remat", tuple(REMAT)),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be one of {', '.join(filter(None, known))}")
+        if self.reading == "online" and self.head != "reader":
+            raise ConfigError(f"reading='online' is for the reader; head={self.head!r} reads stored rows")
+        MeshShape.parse(self.mesh)
         if not self.data:
             raise ConfigError("data is empty; at least one source is needed")
         paths = [source.path for source in self.data]
         if repeated := {path for path in paths if paths.count(path) > 1}:
             raise ConfigError(f"data names {', '.join(sorted(repeated))} more than once")
-        for name, least in (("steps", 1), ("batch_size", 1), ("checkpoint_every", 1), ("seed", 0)):
-            _check_integer(name, getattr(self, name), least)
-        _check_integer("warmup", self.warmup, 0)
+        for name in ("steps", "batch_size", "microbatches", "checkpoint_every", "log_every"):
+            _check_integer(name, getattr(self, name), 1)
+        for name in ("seed", "warmup", "evaluate_every"):
+            _check_integer(name, getattr(self, name), 0)
+        if self.batch_size % self.microbatches:
+            raise ConfigError(f"batch_size={self.batch_size} is not a multiple of microbatches={self.microbatches}")
         for name in ("learning_rate", "weight_decay", "clip_norm", "ema_decay"):
             if not _is_number(getattr(self, name)):
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be a number")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay={self.ema_decay} must be in [0, 1)")
-        self.optimizer()
+        self.optimizer_config()
 
-    def optimizer(self) -> OptimizerConfig:
+    def optimizer_config(self) -> OptimizerConfig:
         """The optimizer's part."""
         return OptimizerConfig(
+            kind=self.optimizer,
+            decay=self.decay,
             learning_rate=self.learning_rate,
             steps=self.steps,
             warmup=self.warmup,
@@ -144,8 +180,8 @@ class TrainSettings:
         return cls(**values)
 
 
-def read_settings(path: str | Path) -> TrainSettings:
-    """Settings from a JSON file. Raises ConfigError naming the file."""
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Settings that a JSON file gives. Raises ConfigError naming the file."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -153,36 +189,44 @@ def read_settings(path: str | Path) -> TrainSettings:
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
     try:
-        return TrainSettings.from_dict(values)
+        TrainSettings.from_dict({"out": "checked"} | values if isinstance(values, dict) else values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+    return dict(values)
 
 
-def settings_from_args(args: Sequence[str], defaults: TrainSettings | None = None) -> TrainSettings:
-    """Settings from command-line words (`--steps 100 --data packs:4 rows.jsonl:900:0.5`) over `defaults`.
+def settings_from_args(args: Sequence[str]) -> TrainSettings:
+    """Settings from command-line words: a preset, over it those of a file, over them single ones.
 
-    Raises ConfigError for impossible values; for unknown options and `--help` `tyro` prints the usage and exits.
+    `--preset v5e-16 --settings run.json --steps 100 --data packs:4 rows.jsonl:900:0.5`. Raises ConfigError for
+    impossible values; for unknown options and `--help` `tyro` prints the usage and exits.
     """
-    words: Any = tyro.cli(_command_line(defaults), args=args)
-    return TrainSettings.from_dict(dataclasses.asdict(words))
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", choices=sorted(PRESETS), default=DEFAULT_PRESET)
+    first.add_argument("--settings")
+    chosen, words = first.parse_known_args(list(args))
+    defaults = PRESETS[chosen.preset] | (read_settings(chosen.settings) if chosen.settings else {})
+    epilog = f"--preset {{{','.join(sorted(PRESETS))}}} chooses the defaults, --settings FILE.json goes over them."
+    given: Any = tyro.cli(_command_line(defaults), args=words, description=epilog)
+    return TrainSettings.from_dict(dataclasses.asdict(given))
 
 
-def _command_line(defaults: TrainSettings | None) -> type:
+def _command_line(defaults: dict[str, Any]) -> type:
     """The settings as words not yet checked: `tyro` would box our errors, which are one line already."""
     hints = get_type_hints(TrainSettings) | {"data": tuple[str, ...], "out": str}
     fields = []
     for setting in dataclasses.fields(TrainSettings):
-        value: Any = setting.default if defaults is None else getattr(defaults, setting.name)
+        value: Any = defaults.get(setting.name, setting.default)
         if setting.name == "data":
-            value = tuple(map(str, value))
-        elif isinstance(value, Path):
-            value = str(value)
+            value = tuple(str(_source(entry)) for entry in value)
         hint: Any = Annotated[hints[setting.name], tyro.conf.arg(help=setting.metadata["help"])]
         fields.append((setting.name, hint, dataclasses.field(default=value)))
     return dataclasses.make_dataclass("TrainSettings", fields)
 
 
 def _source(entry: Any) -> Source:
+    if isinstance(entry, Source):
+        return entry
     if isinstance(entry, str):
         return Source.parse(entry)
     if not isinstance(entry, dict) or "path" not in entry or not set(entry) <= {"path", "rows", "weight"}:

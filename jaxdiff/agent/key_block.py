@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from flax import struct
 
-from jaxdiff.agent.asked import Asked
+from jaxdiff.agent.asked import Placed
 from jaxdiff.agent.prompting import MAX_CANDIDATES, QueryPrompt, candidate_text, key_ids
 from jaxdiff.base.buckets import CALLS, CANDIDATES, FIELDS, TOKENS, bucket
 from jaxdiff.base.frozen import FrozenBase
@@ -58,7 +58,7 @@ class Sizes:
     candidates: int
 
 
-def sizes_of(base: FrozenBase, asked: Sequence[Asked], prompts: Sequence[QueryPrompt]) -> Sizes:
+def sizes_of(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[QueryPrompt]) -> Sizes:
     """The buckets that hold all calls. Raises InputError where a query is longer than the largest one."""
     slots, query, fields, candidates = 0, 0, 0, 0
     for call, prompt in zip(asked, prompts, strict=True):
@@ -72,7 +72,7 @@ def sizes_of(base: FrozenBase, asked: Sequence[Asked], prompts: Sequence[QueryPr
     return Sizes(bucket(len(asked), CALLS, "calls"), slots, query, fields, candidates)
 
 
-def build_block(base: FrozenBase, asked: Sequence[Asked], prompts: Sequence[QueryPrompt], sizes: Sizes) -> Block:
+def build_block(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[QueryPrompt], sizes: Sizes) -> Block:
     """Lays out calls, one a row; prompts: those of their queries."""
     rows, shape = sizes.rows, (sizes.rows, sizes.slots)
     block = Block(
@@ -100,7 +100,7 @@ def build_block(base: FrozenBase, asked: Sequence[Asked], prompts: Sequence[Quer
             positions += range(len(text), len(text) + len(key))
             block.keys[row, i] = len(ids) - 1
         block.ids[row, : len(ids)], block.stream[row, : len(ids)] = ids, stream
-        block.positions[row, : len(ids)] = np.array(positions) + call.known.prefix.length
+        block.positions[row, : len(ids)] = np.array(positions) + call.known.length
         block.valid[row, : len(ids)] = True
         block.opening[row] = len(text) - 1
         block.query_ids[row, : len(prompt.ids)] = prompt.ids
@@ -119,7 +119,7 @@ class _Layout:
     candidate_first: np.ndarray
 
 
-def _lay_out(base: FrozenBase, call: Asked, sizes: Sizes) -> _Layout:
+def _lay_out(base: FrozenBase, call: Placed, sizes: Sizes) -> _Layout:
     fields, known = call.tool.fields, call.known
     slots = np.zeros((sizes.fields, sizes.candidates, CANDIDATE_TOKENS), np.int32)
     first_token = np.zeros((sizes.fields, sizes.candidates), np.int32)

@@ -42,6 +42,11 @@ class ToolPrefix:
     prompt: ToolPrompt
     offset: int
 
+    @property
+    def length(self) -> int:
+        """Tokens of example and tool, the next position."""
+        return self.prefix.length
+
 
 class PrefixReader:
     """Reads fixed parts through a base and keeps the most recently used ones."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
-from jaxdiff.agent.asked import Asked
+from jaxdiff.agent.asked import Placed
 from jaxdiff.agent.evidence import FLOOR, Evidence
 from jaxdiff.agent.key_block import Block
 from jaxdiff.agent.prompting import QueryPrompt, candidate_text
@@ -20,43 +23,74 @@ CANDIDATE_FACTS = 4
 FIELD_FACTS = 4 + len(KINDS)
 
 
-def assemble(asked: Sequence[Asked], prompts: Sequence[QueryPrompt], block: Block, evidence: Evidence) -> QueryFeatures:
-    """Features of the block's rows; prompts: those of the calls asked for."""
+@struct.dataclass
+class QueryFacts:
+    """What the host knows of a block's rows; names are those of `QueryFeatures`.
+
+    candidate_words: [B, F, C, 2] float, whether the candidate stands in the query, and whether one of its longer words
+    does.
+    """
+
+    token_shape: np.ndarray
+    field_facts: np.ndarray
+    field_kind: np.ndarray
+    candidate_words: np.ndarray
+    candidate_mask: np.ndarray
+
+
+def facts_of(asked: Sequence[Placed], prompts: Sequence[QueryPrompt], block: Block) -> QueryFacts:
+    """Facts of the block's rows; prompts: those of the calls asked for."""
     rows, query = block.query_ids.shape
     fields, candidates = block.candidate_first.shape[1:]
-    shape = np.zeros((rows, query, TOKEN_FACTS), np.float32)
-    facts = np.zeros((rows, fields, FIELD_FACTS), np.float32)
-    kind = np.zeros((rows, fields), np.int32)
-    lexical = np.zeros((rows, fields, candidates, 2), np.float32)
-    mask = np.zeros((rows, fields, candidates), bool)
+    facts = QueryFacts(
+        token_shape=np.zeros((rows, query, TOKEN_FACTS), np.float32),
+        field_facts=np.zeros((rows, fields, FIELD_FACTS), np.float32),
+        field_kind=np.zeros((rows, fields), np.int32),
+        candidate_words=np.zeros((rows, fields, candidates, 2), np.float32),
+        candidate_mask=np.zeros((rows, fields, candidates), bool),
+    )
     for row, (call, prompt) in enumerate(zip(asked, prompts, strict=True)):
-        shape[row, : len(prompt.ids)] = _token_facts(call.query, prompt.offsets)
+        facts.token_shape[row, : len(prompt.ids)] = _token_facts(call.query, prompt.offsets)
         words = _normal(call.query)
         for i, field in enumerate(call.tool.fields):
-            facts[row, i] = _field_facts(field, len(call.tool.fields))
-            kind[row, i] = KINDS.index(field.kind)
-            mask[row, i, : min(len(field.candidates), candidates)] = True
+            facts.field_facts[row, i] = _field_facts(field, len(call.tool.fields))
+            facts.field_kind[row, i] = KINDS.index(field.kind)
+            facts.candidate_mask[row, i, : min(len(field.candidates), candidates)] = True
             for j, value in enumerate(field.candidates[:candidates]):
-                lexical[row, i, j] = _lexical_match(_normal(candidate_text(value)), words)
+                facts.candidate_words[row, i, j] = _lexical_match(_normal(candidate_text(value)), words)
+    return facts
+
+
+def join(facts: QueryFacts, block: Block, evidence: Evidence) -> QueryFeatures:
+    """Features of the block's rows, where the evidence is: with NumPy on the host, with JAX on the device."""
+    xp: Any = jnp if isinstance(evidence.key_attention, jax.Array) else np
     # The log-probability, and its distance to the best candidate of the field.
-    logprob = np.where(mask, np.asarray(evidence.candidate_logprob), FLOOR)
+    logprob = xp.where(facts.candidate_mask, evidence.candidate_logprob, FLOOR)
     distance = logprob - logprob.max(-1, keepdims=True)
+    measured = xp.stack([logprob, distance], -1)
     return QueryFeatures(
         key_attention=evidence.key_attention,
         token_logprob=evidence.token_logprob,
         token_states=evidence.token_states,
-        token_shape=shape,
+        token_shape=facts.token_shape,
         token_ids=block.query_ids,
         token_mask=block.query_valid,
         key_states=evidence.key_states,
         key_logprob=evidence.key_logprob,
-        field_facts=facts,
-        field_kind=kind,
+        field_facts=facts.field_facts,
+        field_kind=facts.field_kind,
         field_mask=block.field_valid,
         candidate_attention=evidence.candidate_attention,
-        candidate_facts=np.concatenate([logprob[..., None], distance[..., None], lexical], -1).astype(np.float32),
-        candidate_mask=mask,
+        candidate_facts=xp.concatenate([measured, facts.candidate_words], -1).astype(np.float32),
+        candidate_mask=facts.candidate_mask,
     )
+
+
+def assemble(
+    asked: Sequence[Placed], prompts: Sequence[QueryPrompt], block: Block, evidence: Evidence
+) -> QueryFeatures:
+    """Facts and evidence of the block's rows, joined; prompts: those of the calls asked for."""
+    return join(facts_of(asked, prompts, block), block, evidence)
 
 
 def stack_rows(rows: Sequence[QueryFeatures], count: int) -> QueryFeatures:

@@ -14,7 +14,7 @@ from benchmarks.parity import leading_equal
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.errors import InputError, JaxdiffError
 from jaxdiff.schema.merge import merge
-from jaxdiff_train.evaluate import evaluate
+from jaxdiff_train.evaluation.evaluate import evaluate
 from tests.agent.frozen_fills import tiny_base, tool_of
 from tests.train.reader_rows import row
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxdiff_train.features import extract
+from jaxdiff_train.reading.features import extract
 from tests.agent.frozen_fills import tiny_base
 from tests.train.reader_rows import LONG, ROWS
 

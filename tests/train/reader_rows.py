@@ -1,6 +1,6 @@
 """A few rows of two tools for the tiny base, with where each value is said."""
 
-from jaxdiff_train.rows import Row
+from jaxdiff_train.data.rows import Row
 
 PAINT = {
     "name": "paint",

@@ -10,11 +10,12 @@ from jaxdiff.agent.agent import Agent
 from jaxdiff.diffusion.head_files import load_head
 from jaxdiff.errors import HeadMismatch
 from jaxdiff.schema.tools import parse_tools
-from jaxdiff_train import cli, loop
+from jaxdiff_train import cli
+from jaxdiff_train.heads import reader, source
 from tests.agent.frozen_fills import tiny_base
 from tests.train.reader_rows import PAINT, ROWS
 
-RUN = {"--steps": "3", "--batch-size": "2", "--warmup": "1", "--checkpoint-every": "2"}
+RUN = {"--steps": "3", "--batch-size": "4", "--warmup": "1", "--checkpoint-every": "2"}
 
 
 def native(given) -> str:
@@ -37,7 +38,7 @@ def place(tiny, tmp_path, monkeypatch):
     """A folder with `rows.jsonl`, where everything is kept; the tiny base and three validation rows stand for all."""
     (tmp_path / "rows.jsonl").write_text("\n".join(map(native, ROWS)) + "\n")
     monkeypatch.setenv("JAXDIFF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cli, "load_base", lambda name: tiny)
+    monkeypatch.setattr(source, "load_base", lambda name, dtype, mesh: tiny)
     monkeypatch.setattr("jaxdiff.agent.agent.load_base", lambda name, dtype: tiny)
     # This would outlast the test.
     monkeypatch.setattr(cli, "keep_compiled_programs", lambda: None)
@@ -53,8 +54,8 @@ def run(place, changes: dict[str, str] | None = None) -> int:
 
 def test_a_head_is_trained_that_the_agent_accepts(place, capsys, monkeypatch):
     traces = []
-    reader_loss = loop.reader_loss
-    monkeypatch.setattr(loop, "reader_loss", lambda *given: traces.append(1) or reader_loss(*given))
+    reader_loss = reader.reader_loss
+    monkeypatch.setattr(reader, "reader_loss", lambda *given: traces.append(1) or reader_loss(*given))
     with monkeypatch.context() as interrupted:
         interrupted.setattr(cli, "save_head", interrupt)
         assert run(place) == 130
@@ -71,7 +72,15 @@ def test_a_head_is_trained_that_the_agent_accepts(place, capsys, monkeypatch):
     folder = place / "run" / "head"
     card = load_head(folder).card
     assert (card["kind"], card["base_name"]) == ("reader", "tiny")
-    assert card["data"] == [{"name": "rows", "rows": 5, "licence": "not known to this program"}]
+    (data,) = card["data"]
+    assert (data["name"], data["rows"], data["licence"]) == ("rows", 5, "not known to this program")
+    assert re.fullmatch("[0-9a-f]{64}", data["sha256"])
+    assert {path.name for path in (place / "run").iterdir()} >= {
+        "checkpoints",
+        "head",
+        "metrics.jsonl",
+        "settings.json",
+    }
     assert card["validation"]["rows"].startswith("3 rows")
     assert card["validation"]["percent_right"]["whole_call"] <= 66.7
     assert card["recipe"]["steps"] == 3 and str(place) not in json.dumps(card)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxdiff.errors import ConfigError
+from jaxdiff_train.presets import PRESETS
 from jaxdiff_train.settings import Source, TrainSettings, read_settings, settings_from_args
 
 sources = st.builds(
@@ -47,11 +48,11 @@ def test_the_command_line_goes_over_the_file(tmp_path):
     path.write_text(
         json.dumps({"out": "runs/a", "steps": 300, "data": ["packs:4", {"path": "sgd.jsonl", "weight": 0.5}]})
     )
-    from_file = read_settings(path)
+    from_file = settings_from_args(["--settings", str(path)])
     assert (from_file.steps, from_file.out) == (300, Path("runs/a"))
     assert from_file.data == (Source("packs", 4), Source("sgd.jsonl", weight=0.5))
-    assert settings_from_args([], from_file) == from_file
-    changed = settings_from_args(["--steps", "500", "--data", "packs:2", "rows.jsonl:900:0.5"], from_file)
+    words = ["--steps", "500", "--data", "packs:2", "rows.jsonl:900:0.5"]
+    changed = settings_from_args(["--settings", str(path), *words])
     assert changed == dataclasses.replace(
         from_file, steps=500, data=(Source("packs", 2), Source("rows.jsonl", 900, 0.5))
     )
@@ -60,9 +61,16 @@ def test_the_command_line_goes_over_the_file(tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_gives_defaults_that_files_and_words_go_over(name, tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"steps": 900, "seed": 3}))
+    words = ["--out", "a", "--preset", name, "--settings", str(tmp_path / "run.json"), "--seed", "4"]
+    assert settings_from_args(words) == TrainSettings.from_dict(PRESETS[name] | {"out": "a", "steps": 900, "seed": 4})
+
+
 def test_the_optimizer_has_the_settings_values():
     settings = TrainSettings(Path("a"), steps=77, warmup=7, learning_rate=0.3, weight_decay=0.2, clip_norm=2.0)
-    optimizer = settings.optimizer()
+    optimizer = settings.optimizer_config()
     for name in ("steps", "warmup", "learning_rate", "weight_decay", "clip_norm"):
         assert getattr(optimizer, name) == getattr(settings, name)
 
@@ -91,6 +99,13 @@ def test_the_optimizer_has_the_settings_values():
         ({"data": [""]}, "'' is not PATH"),
         ({"data": [{"file": "a"}]}, "must have path"),
         ({"out": 3}, "out=3 must name a folder"),
+        ({"optimizer": "sgd"}, "kind='sgd' must be one of adamw, muon"),
+        ({"decay": "steps"}, "decay='steps' must be one of cosine, linear, constant, wsd"),
+        ({"mesh": "fsdp=0"}, "mesh 'fsdp=0'"),
+        ({"remat": "some"}, "remat='some' must be one of none, dots, full"),
+        ({"base_dtype": "int8"}, "base_dtype='int8' must be one of float32, bfloat16"),
+        ({"batch_size": 9, "microbatches": 2}, "batch_size=9 is not a multiple of microbatches=2"),
+        ({"head": "residual", "reading": "online"}, "reading='online' is for the reader"),
         ({"colour": 1, "size": 2}, "unknown settings colour, size"),
     ],
 )

@@ -7,6 +7,9 @@ field's span: the k-th position of a slot looks k tokens behind the span's start
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -32,9 +35,10 @@ class Mixture:
 
 
 class Composer(nn.Module):
-    """See the module's docstring."""
+    """See the module's docstring. dtype: of the network's states; parameters and what comes out are float32."""
 
     config: ReaderConfig
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, encoding: Encoding, canvas: Canvas, inputs: Array, t: Array) -> Mixture:
@@ -44,31 +48,36 @@ class Composer(nn.Module):
         exists = canvas.exists & canvas.value_mask
         offset = jnp.clip(canvas.offset, 0, MAX_SPAN - 1)
 
-        x = nn.Dense(c.hidden, name="token")(inputs)
-        x += _pick(encoding.fields, owner)
-        x += nn.Embed(MAX_SPAN, c.hidden, name="offset")(offset)
-        x += nn.Embed(c.kinds, c.hidden, name="kind")(jnp.take_along_axis(encoding.field_kind, owner, axis=1))
-        x += nn.Dense(c.hidden, name="time")(t[:, None])[:, None]
+        dense = partial(nn.Dense, dtype=self.dtype)
+        norm = partial(nn.LayerNorm, dtype=self.dtype)
+        embed = partial(nn.Embed, dtype=self.dtype)
 
-        seen = encoding.tokens
+        x = dense(c.hidden, name="token")(inputs)
+        x += _pick(encoding.fields.astype(self.dtype), owner)
+        x += embed(MAX_SPAN, c.hidden, name="offset")(offset)
+        x += embed(c.kinds, c.hidden, name="kind")(jnp.take_along_axis(encoding.field_kind, owner, axis=1))
+        x += dense(c.hidden, name="time")(t[:, None])[:, None]
+
+        seen = encoding.tokens.astype(self.dtype)
         for i in range(c.canvas_layers):
-            x += _SlotAttention(c, name=f"slots_{i}")(nn.LayerNorm(name=f"slots_norm_{i}")(x), exists)
-            x += _QueryAttention(c, name=f"query_{i}")(
-                nn.LayerNorm(name=f"query_norm_{i}")(x), seen, owner, encoding.token_mask
+            x += _SlotAttention(c, self.dtype, name=f"slots_{i}")(norm(name=f"slots_norm_{i}")(x), exists)
+            x += _QueryAttention(c, self.dtype, name=f"query_{i}")(
+                norm(name=f"query_norm_{i}")(x), seen, owner, encoding.token_mask
             )
-            y = nn.gelu(nn.Dense(2 * c.hidden, name=f"wide_{i}")(nn.LayerNorm(name=f"wide_norm_{i}")(x)))
-            x += nn.Dense(c.hidden, name=f"narrow_{i}")(y)
-        x = nn.LayerNorm(name="norm")(x)
+            y = nn.gelu(dense(2 * c.hidden, name=f"wide_{i}")(norm(name=f"wide_norm_{i}")(x)))
+            x += dense(c.hidden, name=f"narrow_{i}")(y)
+        x = norm(name="norm")(x)
         return Mixture(
-            copy_gate=nn.Dense(1, name="gate")(x)[..., 0],
-            query=nn.Dense(c.embedding, name="vocabulary")(x),
+            copy_gate=dense(1, name="gate")(x)[..., 0].astype(jnp.float32),
+            query=dense(c.embedding, name="vocabulary")(x).astype(jnp.float32),
             pointer=self._pointer(x, encoding, owner, offset),
         )
 
     def _pointer(self, x: Array, encoding: Encoding, owner: Array, offset: Array) -> Array:
         width = self.config.hidden
-        seen = _pick(encoding.tokens, owner)
-        score = jnp.einsum("bnh,bnth->bnt", nn.Dense(width, name="pointer")(x), seen) / jnp.sqrt(width)
+        seen = _pick(encoding.tokens.astype(self.dtype), owner)
+        asked = nn.Dense(width, dtype=self.dtype, name="pointer")(x)
+        score = jnp.einsum("bnh,bnth->bnt", asked, seen, preferred_element_type=jnp.float32) / jnp.sqrt(width)
         start = _pick(encoding.span_start, owner)
         source = jnp.arange(start.shape[-1])[None, None] - offset[..., None]
         shifted = jnp.take_along_axis(start, jnp.clip(source, 0, start.shape[-1] - 1), axis=-1)
@@ -81,27 +90,35 @@ class _SlotAttention(nn.Module):
     """Bidirectional self-attention over all value positions."""
 
     config: ReaderConfig
+    dtype: Any
 
     @nn.compact
     def __call__(self, x: Array, exists: Array) -> Array:
         mask = exists[:, None, None, :] & exists[:, None, :, None] | jnp.eye(x.shape[1], dtype=bool)[None, None]
-        return nn.MultiHeadDotProductAttention(self.config.canvas_heads, name="attention")(x, mask=mask)
+        heads = self.config.canvas_heads
+        attention = nn.MultiHeadDotProductAttention(
+            heads, dtype=self.dtype, force_fp32_for_softmax=True, name="attention"
+        )
+        return attention(x, mask=mask)
 
 
 class _QueryAttention(nn.Module):
     """Attention from each position to the query tokens as its own field sees them (seen: [B, F, T, H])."""
 
     config: ReaderConfig
+    dtype: Any
 
     @nn.compact
     def __call__(self, x: Array, seen: Array, owner: Array, token_mask: Array) -> Array:
         heads, width = self.config.canvas_heads, self.config.hidden // self.config.canvas_heads
-        q = nn.DenseGeneral((heads, width), name="query")(x)
-        k = _pick(nn.DenseGeneral((heads, width), name="key")(seen), owner)
-        v = _pick(nn.DenseGeneral((heads, width), name="value")(seen), owner)
-        score = jnp.einsum("bnhd,bnthd->bnht", q, k) / jnp.sqrt(width)
-        weight = jax.nn.softmax(jnp.where(token_mask[:, None, None], score, NOTHING), -1)
-        return nn.DenseGeneral(self.config.hidden, axis=(-2, -1), name="out")(jnp.einsum("bnht,bnthd->bnhd", weight, v))
+        project = partial(nn.DenseGeneral, (heads, width), dtype=self.dtype)
+        q = project(name="query")(x)
+        k = _pick(project(name="key")(seen), owner)
+        v = _pick(project(name="value")(seen), owner)
+        score = jnp.einsum("bnhd,bnthd->bnht", q, k, preferred_element_type=jnp.float32) / jnp.sqrt(width)
+        weight = jax.nn.softmax(jnp.where(token_mask[:, None, None], score, NOTHING), -1).astype(self.dtype)
+        out = nn.DenseGeneral(self.config.hidden, axis=(-2, -1), dtype=self.dtype, name="out")
+        return out(jnp.einsum("bnht,bnthd->bnhd", weight, v))
 
 
 def _pick(values: Array, owner: Array) -> Array:

@@ -31,10 +31,19 @@ def init(key: Array, config: ReaderConfig) -> Params:
     return params
 
 
-def encode(params: Params, config: ReaderConfig, query: QueryFeatures, dropout: Array | None = None) -> Encoding:
-    """What does not change while denoising, computed once. dropout: a random key while training, or None."""
+def encode(
+    params: Params,
+    config: ReaderConfig,
+    query: QueryFeatures,
+    dropout: Array | None = None,
+    dtype: Any = jnp.float32,
+) -> Encoding:
+    """What does not change while denoising, computed once.
+
+    dropout: a random key while training, or None. dtype: of the network's states.
+    """
     rngs = None if dropout is None else {"dropout": dropout}
-    encoding: Any = Trunk(config).apply({"params": params["trunk"]}, query, train=dropout is not None, rngs=rngs)
+    encoding: Any = Trunk(config, dtype).apply({"params": params["trunk"]}, query, train=dropout is not None, rngs=rngs)
     return encoding
 
 
@@ -46,11 +55,12 @@ def mixture(
     tokens: Array,
     t: Array,
     embedding: Array,
+    dtype: Any = jnp.float32,
 ) -> Mixture:
-    """The distribution of each canvas position, not yet spread over the vocabulary."""
+    """The distribution of each canvas position, not yet spread over the vocabulary. dtype: of the network's states."""
     inputs = embedding_rows(params, config, embedding, tokens)
     inputs *= jax.lax.rsqrt(jnp.mean(inputs * inputs, -1, keepdims=True) + 1e-6)
-    mixed: Any = Composer(config).apply({"params": params["canvas"]}, encoding, canvas, inputs, t)
+    mixed: Any = Composer(config, dtype).apply({"params": params["canvas"]}, encoding, canvas, inputs, t)
     return mixed
 
 

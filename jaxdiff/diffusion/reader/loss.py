@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,17 +27,23 @@ SAMPLED_VOCABULARY = 1024
 
 
 def loss(
-    params: Params, config: ReaderConfig, schedule: NoiseSchedule, key: Array, batch: Batch
+    params: Params,
+    config: ReaderConfig,
+    schedule: NoiseSchedule,
+    key: Array,
+    batch: Batch,
+    dtype: Any = jnp.float32,
 ) -> tuple[Array, dict[str, Array]]:
-    """One number to be lowered, and its parts (nats a field, canvas: nats a masked token).
+    """One number to be lowered, and its parts (nats a field, canvas: nats a masked token), with the accuracy beside.
 
-    No gradient reaches the features. Raises ConfigError where the batch lacks the query or the embedding.
+    No gradient reaches the features. dtype: of the network's states; parameters and probabilities are float32. Raises
+    ConfigError where the batch lacks the query or the embedding.
     """
     features, labels = jax.lax.stop_gradient(batch.features), batch.labels
     if features.query is None or features.embedding is None:
         raise ConfigError("the reader needs query features and the base's embedding")
     dropout, noise, sample = jax.random.split(key, 3)
-    encoding = encode(params, config, features.query, dropout)
+    encoding = encode(params, config, features.query, dropout, dtype)
     mask = features.query.field_mask
     fields = jnp.maximum(mask.sum(), 1).astype(jnp.float32)
 
@@ -54,11 +62,23 @@ def loss(
     canvas, tokens = features.canvas, labels.tokens
     value_mask = canvas.value_mask & canvas.exists
     corrupted, t = corrupt_batch(schedule, noise, tokens, value_mask, config.mask_id)
-    mixed = mixture(params, config, encoding, canvas, corrupted, t, features.embedding)
+    mixed = mixture(params, config, encoding, canvas, corrupted, t, features.embedding, dtype)
     predicted = masked_positions(corrupted, value_mask, config.mask_id)
     nll = -_sampled_log_likelihood(sample, params, config, mixed, encoding, tokens, features.embedding)
     parts["canvas"] = jnp.where(predicted, nll, 0.0).sum() / jnp.maximum(predicted.sum(), 1).astype(jnp.float32)
-    return sum(parts.values(), jnp.zeros(())), parts
+    return sum(parts.values(), jnp.zeros(())), parts | {"accuracy": _accuracy(encoding, batch)}
+
+
+def _accuracy(encoding: Encoding, batch: Batch) -> Array:
+    """Share of fields whose presence, span and candidate are all right, as far as they are asked for."""
+    labels = batch.labels
+    start = jnp.argmax(encoding.span_start, -1)
+    end = jnp.argmax(jnp.take_along_axis(encoding.span_end, start[..., None, None], axis=2)[:, :, 0], -1)
+    right = (encoding.presence > 0) == labels.presence
+    right &= (labels.start < 0) | (start == labels.start) & (end == labels.end)
+    right &= (labels.candidate < 0) | (jnp.argmax(encoding.candidates, -1) == labels.candidate)
+    mask = batch.features.query.field_mask  # type: ignore[union-attr]
+    return (right & mask).sum().astype(jnp.float32) / jnp.maximum(mask.sum(), 1).astype(jnp.float32)
 
 
 def _cross_entropy(logprob: Array, target: Array) -> Array:

@@ -8,6 +8,8 @@ field.
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -62,27 +64,30 @@ class Neighbours(nn.Module):
     """Residual convolution over the tokens, width 5, as one product (faster than a convolution on a CPU)."""
 
     hidden: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, mask: Array) -> Array:
         length = x.shape[-2]
         around = jnp.pad(jnp.where(mask, x, 0.0), ((0, 0), (0, 0), (2, 2), (0, 0)))
         window = jnp.concatenate([around[:, :, i : i + length] for i in range(5)], -1)
-        return x + nn.gelu(nn.Dense(self.hidden, name="conv")(window))
+        return x + nn.gelu(nn.Dense(self.hidden, dtype=self.dtype, name="conv")(window))
 
 
 class AcrossFields(nn.Module):
     """Residual mixing of each field with mean and maximum over all fields (axis 1), so that order does not matter."""
 
     hidden: int
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, mask: Array) -> Array:
         count = jnp.maximum(mask.any(axis=tuple(range(2, mask.ndim))).sum(1), 1).reshape(-1, *(1,) * (x.ndim - 1))
-        mean = jnp.where(mask, x, 0.0).sum(1, keepdims=True) / count.astype(jnp.float32)
+        mean = jnp.where(mask, x, 0.0).sum(1, keepdims=True) / count.astype(x.dtype)
         mean = jnp.broadcast_to(mean, x.shape)
         highest = jnp.where(mask, jnp.where(mask, x, -1e4).max(1, keepdims=True), 0.0)
-        return x + nn.gelu(nn.Dense(self.hidden, name="mix")(jnp.concatenate([x, mean, highest], -1)))
+        mixed = nn.Dense(self.hidden, dtype=self.dtype, name="mix")(jnp.concatenate([x, mean, highest], -1))
+        return x + nn.gelu(mixed)
 
 
 def attention_and_claim(query: QueryFeatures) -> tuple[Array, Array]:
@@ -98,9 +103,13 @@ def attention_and_claim(query: QueryFeatures) -> tuple[Array, Array]:
 
 
 class Trunk(nn.Module):
-    """See the module's docstring."""
+    """See the module's docstring.
+
+    dtype: of the network's states; parameters, probabilities and what comes out are float32.
+    """
 
     config: ReaderConfig
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, query: QueryFeatures, train: bool = False) -> Encoding:
@@ -120,16 +129,16 @@ class Trunk(nn.Module):
         seen = hide[0](seen)
         words = hide[1](Standardize(name="token_states")(query.token_states))
 
-        h = nn.Dense(c.hidden, name="seen")(seen)
-        h += nn.Dense(c.hidden, use_bias=False, name="key")(key)[:, :, None]
-        h += nn.Dense(c.hidden, use_bias=False, name="words")(words)[:, None]
+        h = self._dense(c.hidden, name="seen")(seen)
+        h += self._dense(c.hidden, use_bias=False, name="key")(key)[:, :, None]
+        h += self._dense(c.hidden, use_bias=False, name="words")(words)[:, None]
         h = drop(nn.gelu(h))
-        h = Neighbours(c.hidden, name="near")(h, mask)
-        h = AcrossFields(c.hidden, name="rivals")(h, mask)
-        h = Neighbours(c.hidden, name="near_again")(h, mask)
+        h = Neighbours(c.hidden, self.dtype, name="near")(h, mask)
+        h = AcrossFields(c.hidden, self.dtype, name="rivals")(h, mask)
+        h = Neighbours(c.hidden, self.dtype, name="near_again")(h, mask)
 
         inside = mask[..., 0]
-        start = nn.Dense(1, name="start_seen")(seen)[..., 0] + nn.Dense(1, name="start")(h)[..., 0]
+        start = self._score("start_seen", seen) + self._score("start", h)
         start = jnp.where(inside, start, NOTHING)
         owner = self._owner(h, inside)
         end = self._end(h, inside)
@@ -141,8 +150,8 @@ class Trunk(nn.Module):
         highest = jnp.where(exists, jnp.where(mask, h, -1e4).max(2), 0.0)
         scores = [start.max(-1) / 10, owned.max(-1), (weight * owned).sum(-1)]
         v = jnp.concatenate([pooled, highest, jnp.stack(scores, -1), key], -1)
-        v = nn.gelu(nn.Dense(c.hidden, name="field")(v))
-        v = drop(AcrossFields(c.hidden, name="fields")(jnp.where(exists, v, 0.0), exists))
+        v = nn.gelu(self._dense(c.hidden, name="field")(v))
+        v = drop(AcrossFields(c.hidden, self.dtype, name="fields")(jnp.where(exists, v, 0.0), exists))
         return Encoding(
             tokens=h,
             fields=v,
@@ -152,10 +161,18 @@ class Trunk(nn.Module):
             span_start=jax.nn.log_softmax(start, -1),
             span_end=end,
             owner=owner,
-            presence=nn.Dense(1, name="presence")(v)[..., 0],
-            copied=nn.Dense(1, name="copied")(jnp.concatenate([v, pooled], -1))[..., 0],
+            presence=self._score("presence", v),
+            copied=self._score("copied", jnp.concatenate([v, pooled], -1)),
             candidates=self._candidates(query, v, train),
         )
+
+    def _dense(self, size: int, **options: Any) -> nn.Dense:
+        return nn.Dense(size, dtype=self.dtype, **options)
+
+    def _score(self, name: str, x: Array) -> Array:
+        """One number for each vector of x [..., H], in float32: probabilities are made of it."""
+        score: Array = nn.Dense(1, dtype=self.dtype, name=name)(x)[..., 0].astype(jnp.float32)
+        return score
 
     def _evidence(self, query: QueryFeatures) -> Array:
         """[B, F, T, 4 (A + 1)]: attention and token probability, both neighbours', and the claim on the token."""
@@ -178,7 +195,7 @@ class Trunk(nn.Module):
         return jnp.broadcast_to(shape, (shape.shape[0], fields, *shape.shape[2:])).astype(jnp.float32)
 
     def _owner(self, h: Array, inside: Array) -> Array:
-        claims = jnp.where(inside, nn.Dense(1, name="owner")(h)[..., 0], NOTHING)
+        claims = jnp.where(inside, self._score("owner", h), NOTHING)
         nobody = self.param("nobody", nn.initializers.zeros, ())
         nobody = jnp.broadcast_to(nobody, (claims.shape[0], 1, claims.shape[2]))
         return jax.nn.log_softmax(jnp.concatenate([nobody, claims], 1), 1)
@@ -186,10 +203,10 @@ class Trunk(nn.Module):
     def _end(self, h: Array, inside: Array) -> Array:
         """[B, F, T (start), T (end)]: a pair's affinity, the end's own score, the words between, and the length."""
         width = self.config.hidden // 2
-        first, last = nn.Dense(width, name="end_first")(h), nn.Dense(width, name="end_last")(h)
-        pair = jnp.einsum("bfih,bfjh->bfij", first, last) / jnp.sqrt(width)
-        own = nn.Dense(1, name="end")(h)[..., 0]
-        between = jnp.cumsum(jnp.where(inside, nn.Dense(1, name="between")(h)[..., 0], 0.0), -1)
+        first, last = self._dense(width, name="end_first")(h), self._dense(width, name="end_last")(h)
+        pair = jnp.einsum("bfih,bfjh->bfij", first, last, preferred_element_type=jnp.float32) / jnp.sqrt(width)
+        own = self._score("end", h)
+        between = jnp.cumsum(jnp.where(inside, self._score("between", h), 0.0), -1)
         length = (jnp.arange(h.shape[2])[None] - jnp.arange(h.shape[2])[:, None])[None, None]
         table = self.param("length", nn.initializers.zeros, (MAX_SPAN,))
         score = (
@@ -204,9 +221,7 @@ class Trunk(nn.Module):
         facts = query.candidate_facts.astype(jnp.float32) / jnp.array([[[[5.0, 5.0, 1.0, 1.0]]]])
         seen = jnp.concatenate([attention, facts], -1)
         seen = nn.Dropout(c.feature_dropout, broadcast_dims=(1, 2), deterministic=not train)(seen)
-        inner = nn.Dense(c.hidden // 2, name="candidate_seen")(seen)
-        inner += nn.Dense(c.hidden // 2, use_bias=False, name="candidate_field")(v)[:, :, None]
-        score = (
-            nn.Dense(1, name="candidate_linear")(seen)[..., 0] + nn.Dense(1, name="candidate")(nn.gelu(inner))[..., 0]
-        )
+        inner = self._dense(c.hidden // 2, name="candidate_seen")(seen)
+        inner += self._dense(c.hidden // 2, use_bias=False, name="candidate_field")(v)[:, :, None]
+        score = self._score("candidate_linear", seen) + self._score("candidate", nn.gelu(inner))
         return jax.nn.log_softmax(jnp.where(query.candidate_mask, score, NOTHING), -1)

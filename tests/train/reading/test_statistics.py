@@ -1,0 +1,71 @@
+"""Statistics of the features against plain NumPy over single pairs of field and token."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxdiff.agent.reading import reader_config
+from jaxdiff.diffusion.reader import head as reader
+from jaxdiff_train.reading.batches import Batches, pad_queries
+from jaxdiff_train.reading.statistics import set_statistics
+from tests.train.reader_rows import SEND
+
+
+@pytest.fixture(scope="module")
+def queries(tiny, store):
+    batches = Batches(tiny, [store], [1.0], 3, seed=0)
+    return [batches.batch(step).features.query for step in range(4)]
+
+
+@pytest.fixture(scope="module")
+def params(tiny):
+    return reader.init(jax.random.key(0), reader_config(tiny.config, hidden=16))
+
+
+def plain(queries):
+    """name -> all values, pair by pair."""
+    found = {name: [] for name in ("attention", "claim", "token_states", "key_states", "candidate_attention")}
+    for query in queries:
+        for b, masked in enumerate(query.field_mask):
+            fields = np.flatnonzero(masked)
+            tokens = np.flatnonzero(query.token_mask[b])
+            found["token_states"] += [query.token_states[b, t] for t in tokens]
+            found["key_states"] += [query.key_states[b, f] for f in fields]
+            for f in fields:
+                listed = np.flatnonzero(query.candidate_mask[b, f])
+                found["candidate_attention"] += [query.candidate_attention[b, f, c] for c in listed]
+                for t in tokens:
+                    own = {i: np.append(query.key_attention[b, i, t], query.token_logprob[b, i, t]) for i in fields}
+                    own = {i: value.astype(np.float64) for i, value in own.items()}
+                    others = [np.exp(own[i]) for i in fields if i != f]
+                    found["attention"].append(own[f])
+                    found["claim"].append(own[f] - np.log(np.mean(others, axis=0) + 1e-9))
+    return {name: np.array(values, np.float64) for name, values in found.items()}
+
+
+def test_means_and_scales_are_those_of_numpy(queries, params):
+    trunk = set_statistics(params, queries)["trunk"]
+    for name, values in plain(queries).items():
+        np.testing.assert_allclose(trunk[name]["statistics_mean"], values.mean(0), rtol=1e-2, atol=1e-2, err_msg=name)
+        scale = np.maximum(values.std(0), 1e-2)
+        np.testing.assert_allclose(trunk[name]["statistics_scale"], scale, rtol=1e-2, atol=1e-2, err_msg=name)
+
+
+def test_nothing_else_changes(queries, params):
+    found = set_statistics(params, queries)
+    assert jax.tree.structure(found) == jax.tree.structure(params)
+    before = dict(jax.tree_util.tree_leaves_with_path(params))
+    changed = set()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(found):
+        assert leaf.shape == before[path].shape and leaf.dtype == before[path].dtype
+        if not np.array_equal(leaf, before[path]):
+            changed.add(jax.tree_util.keystr(path[-1:], simple=True))
+    assert changed == {"statistics_mean", "statistics_scale"}
+
+
+def test_what_no_row_has_keeps_zeros_and_ones(store, params):
+    places = [i for i, kept in enumerate(store.rows) if kept.tool == SEND]
+    trunk = set_statistics(params, [pad_queries([(store, i) for i in places], 5, 32, 12)])["trunk"]
+    assert not np.any(trunk["candidate_attention"]["statistics_mean"])
+    assert np.all(trunk["candidate_attention"]["statistics_scale"] == 1)
+    assert np.any(trunk["token_states"]["statistics_mean"])

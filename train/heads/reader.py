@@ -1,0 +1,54 @@
+"""Training the reader."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxdiff.agent.reading import reader_config
+from jaxdiff.config import BaseConfig
+from jaxdiff.diffusion.batch import Batch
+from jaxdiff.diffusion.features import QueryFeatures
+from jaxdiff.diffusion.reader import head as reader
+from jaxdiff.diffusion.reader.config import ReaderConfig
+from jaxdiff.diffusion.reader.loss import loss
+from jaxdiff.diffusion.schedules import NoiseSchedule, schedule_by_name
+
+from ..reading.statistics import set_statistics
+from ..settings import TrainSettings
+from .training import BatchSource, Evaluate, Show, Trained, train_head
+
+STATISTICS_BATCHES = 16
+
+
+def reader_loss(
+    config: ReaderConfig, schedule: NoiseSchedule, dtype: Any, params: Any, key: Array, batch: Batch
+) -> tuple[Array, dict[str, Array]]:
+    """The reader's loss in the form that `make_step` takes."""
+    return loss(params, config, schedule, key, batch, dtype)
+
+
+def train_reader(
+    settings: TrainSettings,
+    base: BaseConfig,
+    source: BatchSource,
+    show: Show,
+    evaluate: Evaluate | None = None,
+) -> Trained:
+    """Trains a reader, from the newest checkpoint in `settings.out` if there is one."""
+    config = reader_config(base)
+    # Batches of steps that are never reached; every process measures on all of their rows.
+    measured = [_features(source, settings.steps + i) for i in range(STATISTICS_BATCHES)]
+    params = set_statistics(reader.init(jax.random.key(settings.seed), config), measured)
+    step_loss = partial(reader_loss, config, schedule_by_name("log_linear"), jnp.dtype(settings.head_dtype))
+    return train_head(settings, source, config, params, step_loss, show, evaluate)
+
+
+def _features(source: BatchSource, step: int) -> QueryFeatures:
+    seen: Batch = jax.device_get(jax.jit(source.read)(source.base, source.rows.batch(step)))
+    assert seen.features.query is not None  # what a reader's rows are
+    return seen.features.query

@@ -1,0 +1,55 @@
+"""How a head of each kind is made: what is read of the base, what a batch is, the run, and how its fill is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxdiff.agent.fill_diffusion import ReaderHead
+from jaxdiff.agent.fill_residual import ResidualHead
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.diffusion.denoise import DenoiseConfig
+from jaxdiff.schema.tools import Tool
+
+from ..data.rows import Row
+from ..evaluation.evaluate import Fill, fill_by
+from ..evaluation.validate import stored_fill
+from ..reading.batches import Batches
+from ..reading.canvases import CanvasBatches, extract_canvases
+from ..reading.features import extract
+from ..reading.row_store import Progress, RowStore
+from .reader import train_reader
+from .residual import train_residual
+from .training import Trained
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The steps of a training run, for one kind of head.
+
+    extract: (base, rows, folder, name, progress) -> what the base says of the rows, read or found.
+    batches: (base, stores, weights, batch size, seed) -> batches.
+    train: (settings, base's configuration, source of batches, log, evaluation) -> a finished run.
+    head: (base, config, params) -> the head, ready to fill.
+    fill: (head, rows, folder, progress) -> how it fills the rows.
+    """
+
+    extract: Callable[[FrozenBase, Sequence[Row], Path, str, Progress], RowStore]
+    batches: Callable[..., Any]
+    train: Callable[..., Trained]
+    head: Callable[[FrozenBase, Any, dict[str, Any]], Any]
+    fill: Callable[[Any, Sequence[tuple[Row, Tool | None]], Path, Progress | None], Fill]
+
+
+def _fill_by_reading(
+    head: ResidualHead, rows: Sequence[tuple[Row, Tool | None]], _features: Path, _progress: Progress | None
+) -> Fill:
+    return fill_by(head, head.base, DenoiseConfig())
+
+
+RECIPES = {
+    "reader": Recipe(extract, Batches, train_reader, ReaderHead, stored_fill),
+    "residual": Recipe(extract_canvases, CanvasBatches, train_residual, ResidualHead, _fill_by_reading),
+}

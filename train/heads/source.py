@@ -1,0 +1,122 @@
+"""From the settings of a run to its batches: the data, read before training or in every step, and the mesh."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.base.store import load_base
+from jaxdiff.errors import InputError
+from jaxdiff.sharding import MeshShape, make_mesh, replicated
+
+from ..data.packs import TRAIN_PACKS, expand_packs
+from ..data.rows import Row, read_rows, supported
+from ..engine.flops import peak_flops
+from ..reading.features import progress_line
+from ..reading.online import TokenBatches, TokenRows, read_online, reading_flops
+from ..reading.stored import attach_embedding, frozen_part
+from ..settings import PACKS_SOURCE, Source, TrainSettings
+from .recipes import RECIPES
+from .training import BatchSource
+
+LICENCES = {
+    PACKS_SOURCE: "Apache-2.0 (authored for this project)",
+    "snips": "CC0 1.0 (SNIPS NLU benchmark)",
+    "sgd": "CC BY-SA 4.0 (Schema-Guided Dialogue)",
+    "hwu64": "CC BY 4.0 (NLU-Evaluation-Data)",
+    "restaurant8k": "CC BY 4.0 (PolyAI Restaurant-8k)",
+    "home": "CC BY 4.0 (Home Assistant intents), MIT (home-llm)",
+    "sealtools": "Apache-2.0 (Seal-Tools)",
+    "toolcalls_misc": "Apache-2.0 upstream (ToolACE, Hermes, ToolRL, Glaive rows)",
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A base that is loaded, the batches of a run, and what its card says of the data."""
+
+    base: FrozenBase
+    batches: BatchSource
+    data: list[dict[str, Any]]
+
+
+def training_mesh(settings: TrainSettings) -> Mesh | None:
+    """The mesh of all devices, None for a single one that needs none. Raises ConfigError."""
+    if not settings.mesh and jax.device_count() == 1:
+        return None
+    return make_mesh(MeshShape.parse(settings.mesh))
+
+
+def prepare(settings: TrainSettings, features: Path, say: Callable[[str], None]) -> Prepared:
+    """Loads the base, reads the data, and reads it through the base where that is done before training.
+
+    features: folder in which what the base says is kept. Raises JaxdiffError.
+    """
+    mesh = training_mesh(settings)
+    online = settings.reading == "online"
+    # Rows that are read beforehand are read by every process for itself, on its own device.
+    base = load_base(settings.base, dtype=settings.base_dtype or None, mesh=mesh if online else None)
+    recipe = RECIPES[settings.head]
+    data, parts = [], []
+    for source in settings.data:
+        name, rows = load_source(source, settings.seed, say)
+        part: Any = (
+            TokenRows(base, rows, name) if online else recipe.extract(base, rows, features, name, progress_line(name))
+        )
+        parts.append(part)
+        data.append({
+            "name": name,
+            "rows": len(part),
+            "sha256": data_hash(part.rows),
+            "licence": LICENCES.get(name, "not known to this program"),
+        })  # fmt: skip
+    weights = [source.weight for source in settings.data]
+    make: Any = TokenBatches if online else recipe.batches
+    drawn = make(base, parts, weights, settings.batch_size, settings.seed)
+    say(
+        f"{drawn.rows()} rows, {settings.steps} steps of {settings.batch_size}"
+        + (f", mesh {mesh.shape}" if mesh else "")
+    )
+    frozen = base.params if online else frozen_part(base)
+    if mesh is not None and not online:
+        frozen = jax.device_put(frozen, replicated(mesh))
+    batches = BatchSource(
+        fingerprint=base.fingerprint,
+        base=frozen,
+        read=read_online(base.module) if online else attach_embedding,
+        rows=drawn,
+        mesh=mesh,
+        flops=partial(reading_flops, base.config) if online else None,
+        peak=peak_flops(jax.devices()),
+    )
+    return Prepared(base, batches, data)
+
+
+def load_source(source: Source, seed: int, say: Callable[[str], None]) -> tuple[str, list[Row]]:
+    """Name and rows of a part of the data mix. Raises InputError where nothing is left of it."""
+    if source.path == PACKS_SOURCE:
+        name, rows = PACKS_SOURCE, [r for r in expand_packs(TRAIN_PACKS, source.rows, seed) if supported(r.tool)]
+    else:
+        name = Path(source.path).stem
+        rows, dropped = read_rows(source.path, source.rows, seed)
+        say(f"{name}: {len(rows)} rows; left out: " + (", ".join(f"{n} {why}" for why, n in dropped.items()) or "none"))
+    if not rows:
+        raise InputError(f"{source.path}: no row can be used")
+    return name, rows
+
+
+def data_hash(rows: Sequence[Row]) -> str:
+    """SHA-256 of tools, queries and arguments, in order."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps([row.tool, row.query, row.arguments], sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()

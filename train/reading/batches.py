@@ -1,0 +1,144 @@
+"""Batches for the reader: padded to one of a few sizes, drawn as a pure function of seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from jaxdiff.agent.evidence import FLOOR
+from jaxdiff.agent.query_features import KINDS
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.diffusion.batch import Batch
+from jaxdiff.diffusion.features import Canvas, Features, Labels, QueryFeatures
+
+from ..data.drawing import ALL_ROWS, Drawing
+from ..data.labels import RowLabels, label_row
+from .features import FeatureStore
+
+# Rows of similar size (query tokens, fields) go together; larger ones are not trained on.
+SIZES = tuple((tokens, fields) for tokens in (32, 48, 80) for fields in (5, 8))
+CANDIDATES, CANVAS = 12, 48
+
+
+class Batches:
+    """Endless batches over several stores; a row is drawn with a probability proportional to its store's weight."""
+
+    def __init__(
+        self, base: FrozenBase, stores: Sequence[FeatureStore], weights: Sequence[float], batch_size: int, seed: int
+    ):
+        self._null_id, self._stores, self._size = base.config.null_id, stores, batch_size
+        self._labels = [label_store(base, store) for store in stores]
+        self._drawing = Drawing(stores, weights, SIZES, _size_of, seed)
+
+    def rows(self) -> int:
+        """Number of rows that are drawn from."""
+        return self._drawing.rows()
+
+    def batch(self, step: int, rows: slice = ALL_ROWS) -> Batch:
+        """The batch of a step, or some rows of it: the same for the same seed, whatever came before."""
+        (tokens_padded, fields), drawn, rng = self._drawing.draw(step, self._size)
+        orders = [rng.permutation(len(self._labels[store][row].slots)).tolist() for store, row in drawn][rows]
+        stores = [(self._stores[store], row) for store, row in drawn[rows]]
+        labels = [self._labels[store][row] for store, row in drawn[rows]]
+        query = pad_queries(stores, fields, tokens_padded, CANDIDATES)
+        canvas, tokens = lay_canvas(labels, orders, self._null_id)
+        return Batch(Features(canvas=canvas, query=query), pad_labels(labels, fields, CANDIDATES, tokens))
+
+
+def _size_of(store: FeatureStore, row: int) -> tuple[int, int] | None:
+    length, fields = int(store.sizes["T"][row]), int(store.sizes["F"][row])
+    return next((size for size in SIZES if length <= size[0] and fields <= size[1]), None)
+
+
+def label_store(base: FrozenBase, store: FeatureStore) -> list[RowLabels]:
+    """Labels of all rows of a store."""
+    return [
+        label_row(row, store.tool(i), [tuple(o) for o in store.token_offsets(i).tolist()], base.encode)
+        for i, row in enumerate(store.rows)
+    ]
+
+
+def pad_queries(rows: Sequence[tuple[FeatureStore, int]], fields: int, tokens: int, candidates: int) -> QueryFeatures:
+    """Features of some stored rows, padded; candidates beyond `candidates` are cut."""
+    count = len(rows)
+    limits = {"F": fields, "T": tokens, "C": candidates}
+    first = rows[0][0]
+
+    def padded(part: str, axes: str, fill: float = 0.0) -> np.ndarray:
+        out = np.full((count, *(limits[a] for a in axes), first.widths[part]), fill, np.float16)
+        for i, (store, row) in enumerate(rows):
+            value = store.part(part, row)
+            value = value[tuple(slice(limits[a]) for a in axes)]
+            out[i][tuple(slice(n) for n in value.shape[:-1])] = value
+        return out
+
+    ids, token_mask = np.zeros((count, tokens), np.int32), np.zeros((count, tokens), bool)
+    field_mask, kind = np.zeros((count, fields), bool), np.zeros((count, fields), np.int32)
+    candidate_mask = np.zeros((count, fields, candidates), bool)
+    for i, (store, row) in enumerate(rows):
+        found = store.token_ids(row)
+        ids[i, : len(found)], token_mask[i, : len(found)] = found, True
+        for j, field in enumerate(store.tool(row).fields):
+            field_mask[i, j], kind[i, j] = True, KINDS.index(field.kind)
+            candidate_mask[i, j, : len(field.candidates)] = True
+    return QueryFeatures(
+        key_attention=padded("key_attention", "FT", FLOOR),
+        token_logprob=padded("token_logprob", "FT", FLOOR)[..., 0],
+        token_states=padded("token_states", "T"),
+        token_shape=padded("token_shape", "T"),
+        token_ids=ids,
+        token_mask=token_mask,
+        key_states=padded("key_states", "F"),
+        key_logprob=padded("key_logprob", "F"),
+        field_facts=padded("field_facts", "F"),
+        field_kind=kind,
+        field_mask=field_mask,
+        candidate_attention=padded("candidate_attention", "FC", FLOOR),
+        candidate_facts=padded("candidate_facts", "FC"),
+        candidate_mask=candidate_mask,
+    )
+
+
+def pad_labels(labels: Sequence[RowLabels], fields: int, candidates: int, tokens: np.ndarray) -> Labels:
+    """Labels of some rows, padded; a candidate that was cut counts as unknown."""
+
+    def padded(name: str, fill: int, dtype: type) -> np.ndarray:
+        out: np.ndarray = np.full((len(labels), fields), fill, dtype)
+        for i, label in enumerate(labels):
+            value = getattr(label, name)
+            out[i, : len(value)] = value
+        return out
+
+    candidate = padded("candidate", -1, np.int32)
+    return Labels(
+        tokens=tokens,
+        start=padded("start", -1, np.int32),
+        end=padded("end", -1, np.int32),
+        presence=padded("presence", 0, bool),
+        candidate=np.where(candidate < candidates, candidate, -1),
+        copied=padded("copied", -1, np.int32),
+    )
+
+
+def lay_canvas(labels: Sequence[RowLabels], orders: Sequence[Sequence[int]], null_id: int) -> tuple[Canvas, np.ndarray]:
+    """Slots of each row: values that must be composed first, then others in the row's order, as many as fit."""
+    shape = (len(labels), CANVAS)
+    field, offset = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
+    tokens = np.full(shape, null_id, np.int32)
+    for i, (label, order) in enumerate(zip(labels, orders, strict=True)):
+        place = 0
+        for k in sorted(order, key=label.slot_copied):
+            owner, ids, size = label.slots[k]
+            if place + size > CANVAS:
+                continue
+            field[i, place : place + size], offset[i, place : place + size] = owner, np.arange(size)
+            tokens[i, place : place + len(ids)] = ids
+            place += size
+    return Canvas(field=field, offset=offset, exists=field >= 0), tokens
+
+
+def to_float32(query: QueryFeatures) -> QueryFeatures:
+    """Stored features as the base computes them."""
+    return jax.tree.map(lambda x: x.astype(np.float32) if x.dtype == np.float16 else x, query)

@@ -1,0 +1,130 @@
+"""Features of the frozen base for the reader, computed once per row and kept on disk.
+
+The base never changes, so what it says of a row need not be computed in every epoch. Labels are not kept: they come
+from the rows, and may change without reading the base again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxdiff.agent.asked import Asked
+from jaxdiff.agent.evidence import read_block, telling_ids
+from jaxdiff.agent.key_block import Sizes, build_block
+from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids
+from jaxdiff.agent.query_features import assemble
+from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.diffusion.features import QueryFeatures
+from jaxdiff.schema.tools import Tool
+
+from ..data.rows import Row
+from .passes import passes, up
+from .row_store import Part, Progress, RowStore, is_complete, new_store
+
+# Few sizes mean few programs to compile.
+_SLOTS = (48, 64, 96, 128, 192, 256)
+_FIELDS = (4, 8)
+_CANDIDATES = (2, 8, 32)
+
+# Axes are as long as the row's fields (F), query tokens (T) and candidates (C).
+PARTS = {
+    "key_attention": "FT", "token_logprob": "FT", "token_states": "T", "token_shape": "T", "key_states": "F",
+    "key_logprob": "F", "field_facts": "F", "candidate_attention": "FC", "candidate_facts": "FC",
+}  # fmt: skip
+STORED = {name: Part(axes) for name, axes in PARTS.items()} | {
+    "token_ids": Part("T", 1, np.int32),
+    "offsets": Part("T", 2, np.int32),
+}
+
+
+class FeatureStore(RowStore):
+    """Features of rows for the reader; `part` gives each of `STORED`."""
+
+    def __init__(self, folder: Path, rows: Sequence[Row]):
+        super().__init__(folder, STORED, rows)
+
+    def token_ids(self, row: int) -> np.ndarray:
+        """[T] ids of the query's tokens."""
+        return self.part("token_ids", row)[:, 0]
+
+    def token_offsets(self, row: int) -> np.ndarray:
+        """[T, 2] code points of the query's tokens."""
+        return self.part("offsets", row)
+
+
+def store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
+    """What a store depends on: the base, the prompt's fixed part, tools and queries."""
+    digest = hashlib.sha256(base.fingerprint.encode())
+    digest.update(repr((example_ids(base), telling_ids(base).tolist(), sorted(PARTS))).encode())
+    for row in rows:
+        digest.update(json.dumps([row.tool, row.query]).encode())
+    return digest.hexdigest()[:16]
+
+
+def extract(
+    base: FrozenBase, rows: Sequence[Row], root: Path, name: str, progress: Progress | None = None
+) -> FeatureStore:
+    """The store of `rows` under `root`, read from the base where it is not there yet.
+
+    Rows too long for a pass are left out.
+    """
+    folder = root / f"{name}-{store_key(base, rows)}"
+    if not is_complete(folder):
+        with new_store(folder, STORED) as writer:
+            for done, (number, prompt, features) in enumerate(_read_rows(base, rows), 1):
+                sizes = {
+                    "F": int(features.field_mask.sum()),
+                    "T": len(prompt.ids),
+                    "C": int(features.candidate_mask.sum(-1).max(initial=0)),
+                }
+                values = {part: np.asarray(getattr(features, part)) for part in PARTS}
+                values["token_logprob"] = values["token_logprob"][..., None]
+                values["token_ids"] = np.array(prompt.ids, np.int32)[:, None]
+                values["offsets"] = np.array(prompt.offsets, np.int32).reshape(-1, 2)
+                writer.add(number, sizes, values)
+                if progress is not None:
+                    progress(done, len(rows))
+    return FeatureStore(folder, rows)
+
+
+def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, QueryPrompt, QueryFeatures]]:
+    """Number, prompt and features of each row, tool by tool."""
+    telling = telling_ids(base)
+
+    def key_tokens(tool: Tool) -> int:
+        return sum(len(key_ids(base, field)) for field in tool.fields)
+
+    for group in passes(base, rows, room=lambda tool: _SLOTS[-1] - key_tokens(tool)):
+        tool, prefix = group.tool, group.known.prefix
+        slots = up(group.longest + key_tokens(tool), _SLOTS)
+        listed = max((len(field.candidates) for field in tool.fields), default=0)
+        sizes = Sizes(
+            group.rows, slots, slots, up(len(tool.fields), _FIELDS), up(min(listed, _CANDIDATES[-1]), _CANDIDATES)
+        )
+        asked = [Asked(tool, group.known, rows[number].query) for number in group.numbers]
+        block = build_block(base, asked, group.prompts, sizes)
+        evidence = read_block(base.module, base.params, prefix.cache, prefix.valid, block, telling)
+        features = assemble(asked, group.prompts, block, jax.device_get(evidence))
+        for i, (number, prompt) in enumerate(zip(group.numbers, group.prompts, strict=True)):
+            yield number, prompt, jax.tree.map(lambda x, i=i: x[i], features)
+
+
+def progress_line(name: str) -> Progress:
+    """Prints rows done and rows a second, about once in ten seconds."""
+    started = last = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > 10 or done == total:
+            last = now
+            print(f"{name}: {done}/{total} rows read, {done / (now - started):.1f} a second", flush=True)
+
+    return show
