@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("startup", "conversion", "throughput", "parity", "accuracy", "routing", "sharded_load")
+NAMES = ("startup", "conversion", "throughput", "parity", "accuracy", "routing", "sharded_load", "quantised")
 
 
 def main(names: list[str]) -> int:

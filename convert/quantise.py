@@ -83,23 +83,22 @@ def quantised(
 def _rounded(leaf: Leaf, value: Rows, staging: Staging) -> tuple[np.ndarray, np.ndarray]:
     """int8 of the shape of `value`: kernels [.., in, out], rows [V, D]; float32 scales without the axis of inputs."""
     rounded = staging.empty(value.shape, np.dtype(np.int8))
+    # A few arrays of a part's size, in float32, are held at a time.
+    parts = slabs(value.shape, 4 * value.nbytes)
     if leaf == "lm_head/kernel":
-        # Its outputs run along the second axis, and it is the one matrix that is not cut by layers.
+        # Its inputs run along the axis that it is read by: once for the scales, once to be rounded.
         largest = np.zeros(value.shape[1], np.float32)
-        for start, stop in slabs(value.shape, value.nbytes):
+        for start, stop in parts:
             np.maximum(largest, np.abs(value[start:stop].astype(np.float32)).max(axis=0), out=largest)
         scale = _scale(largest)
-        for start, stop in slabs(value.shape, value.nbytes):
+        for start, stop in parts:
             rounded[start:stop] = np.rint(value[start:stop].astype(np.float32) / scale)
         return rounded, scale
-    # Of a layer's kernel its inputs, of the embedding a row.
-    axis = 1
-    scale = np.empty([size for number, size in enumerate(value.shape) if number != axis], np.float32)
-    # A layer, or some rows, at a time: in float32 a slab takes up to twice its bytes.
-    for start, stop in slabs(value.shape, 4 * value.nbytes):
+    scale = np.empty([*value.shape[:1], *value.shape[2:]], np.float32)
+    for start, stop in parts:
         part = value[start:stop].astype(np.float32)
-        scale[start:stop] = _scale(np.abs(part).max(axis=axis))
-        rounded[start:stop] = np.rint(part / np.expand_dims(scale[start:stop], axis))
+        scale[start:stop] = _scale(np.abs(part).max(axis=1))
+        rounded[start:stop] = np.rint(part / scale[start:stop, None])
     return rounded, scale
 
 

@@ -26,8 +26,7 @@ class Int8Dense(nn.Module):
     def __call__(self, x: Array) -> Array:
         kernel = self.param("kernel", nn.initializers.zeros, (x.shape[-1], self.features), jnp.int8)
         scale = self.param("kernel_scale", nn.initializers.ones, (self.features,), jnp.float32)
-        product = jnp.matmul(x.astype(self.dtype), kernel.astype(self.dtype))
-        return product * scale.astype(self.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+        return _scaled(jnp.matmul(x.astype(self.dtype), kernel.astype(self.dtype)), scale)
 
 
 class Int8Embed(nn.Module):
@@ -49,7 +48,13 @@ class Int8Embed(nn.Module):
     def attend(self, states: Array) -> Array:
         """Logits [..., V] of states [..., D]."""
         product = jnp.matmul(states.astype(self.dtype), self.embedding.astype(self.dtype).T)
-        return product * self.embedding_scale.astype(self.dtype).reshape((1,) * (states.ndim - 1) + (-1,))
+        return _scaled(product, self.embedding_scale)
+
+
+def _scaled(product: Array, scale: Array) -> Array:
+    """[..., outputs] times [outputs]; a scale rounded to bfloat16 would be off for all of its output's weights."""
+    wide = product.astype(jnp.float32) * scale.reshape((1,) * (product.ndim - 1) + (-1,))
+    return wide.astype(product.dtype)
 
 
 def rows_of(rows: Array, scale: Array, dtype: Any) -> Array:
