@@ -9,30 +9,41 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from jaxdiff.errors import WeightsError
 from jaxdiff_convert.convert import convert
+from jaxdiff_convert.export import export_base
 from jaxdiff_convert.params import restore
 
 from .checkpoints import expected_parameters, hf_tensors, llama_config, write_hf_folder
 
-# Converts argv[1] to argv[2], and at the stage argv[3] writes the file argv[4] and waits to be killed.
+# Converts argv[1] to argv[2] (or exports it), and at the stage argv[3] writes the file argv[4] and waits to be killed.
 INTERRUPTED = """
 import pathlib, sys, time
-from jaxdiff_convert import convert as module, replacing
+from jaxdiff_convert import convert as module, replacing, slab_handler
+from jaxdiff_convert.export import export_base
 
-def wait(*_):
+def wait(*_, **__):
     pathlib.Path(sys.argv[4]).touch()
     time.sleep(600)
 
 stage = sys.argv[3]
+if stage == "writing":
+    chunk_shape, seen = slab_handler.chunk_shape, []
+    slab_handler.chunk_shape = lambda *leaf: (seen.append(leaf), chunk_shape(*leaf) if len(seen) < 5 else wait())[1]
 if stage == "saved":
     module.fingerprint = wait
+if stage == "unstaged":
+    module.write_card = wait
 if stage == "replacing":
     rename, calls = replacing.os.rename, []
     replacing.os.rename = lambda old, new: (calls.append(new), rename(old, new) if len(calls) == 1 else wait())
 report = (lambda done, total: wait() if done == 7 else None) if stage == "assembling" else (lambda done, total: None)
-module.convert(sys.argv[1], sys.argv[2], overwrite=stage == "replacing", report=report)
+if stage == "exporting":
+    export_base(sys.argv[1], sys.argv[2], report=lambda done, total: wait() if done == 7 else None)
+else:
+    module.convert(sys.argv[1], sys.argv[2], overwrite=stage == "replacing", report=report)
 """
 
 ENSURE = """
@@ -55,15 +66,27 @@ def kill_at(stage, source, out, marker):
         process.wait()
 
 
-@pytest.mark.parametrize("stage", ["assembling", "saved"])
+@pytest.mark.parametrize("stage", ["assembling", "writing", "saved", "unstaged"])
 def test_killed_while_converting(tmp_path, stage):
     tensors = hf_tensors()
     source = write_hf_folder(tmp_path / "source", llama_config(), tensors)
     folder = tmp_path / "bases"
     kill_at(stage, source, folder / "out", tmp_path / "marker")
     assert not (folder / "out").exists()
+    assert (folder / ".out.partial" / "staging").exists() == (stage != "unstaged")
+    assert (folder / ".out.partial" / "params").exists() == (stage in ("saved", "unstaged"))
     out = convert(source, folder / "out")
     np.testing.assert_array_equal(restore(out / "params")["norm/scale"], tensors["model.norm.weight"])
+    assert [path.name for path in folder.iterdir()] == ["out"]
+
+
+def test_killed_while_exporting(tmp_path):
+    base = convert(write_hf_folder(tmp_path / "source", llama_config(), hf_tensors()), tmp_path / "base")
+    folder = tmp_path / "exports"
+    kill_at("exporting", base, folder / "out", tmp_path / "marker")
+    assert not (folder / "out").exists()
+    out = export_base(base, folder / "out")
+    assert sorted(load_file(out / "model.safetensors")) == sorted(hf_tensors())
     assert [path.name for path in folder.iterdir()] == ["out"]
 
 
