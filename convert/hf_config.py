@@ -41,7 +41,11 @@ _REQUIRED_ROPE_PARAMETERS = {
     "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
 }
 _SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-_INTEGERS = (*_SIZES, "num_key_value_heads", "head_dim", "max_position_embeddings")
+_TYPES = (
+    ((*_SIZES, "num_key_value_heads", "head_dim", "max_position_embeddings"), (int,), "an integer"),
+    (("rms_norm_eps", "rope_theta"), (int, float), "a number"),
+    (("tie_word_embeddings",), (bool,), "true or false"),
+)
 
 
 def base_config_from_hf(values: dict[str, Any], place: str, generation: dict[str, Any] | None = None) -> BaseConfig:
@@ -50,18 +54,29 @@ def base_config_from_hf(values: dict[str, Any], place: str, generation: dict[str
     values: content of `config.json`. generation: content of `generation_config.json`, whose end-of-sequence ids are
     added. place: name of the file, for messages. Raises ConfigError that names every unsupported or missing value.
     """
+    try:
+        return _base_config(values, place, generation or {})
+    except ConfigError:
+        raise
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ConfigError(f"{place}: a value of the wrong type: {error}") from error
+
+
+def _base_config(values: dict[str, Any], place: str, generation: dict[str, Any]) -> BaseConfig:
     model_type = values.get("model_type")
     if model_type not in _DEFAULT_THETA:
         known = ", ".join(_DEFAULT_THETA)
         raise ConfigError(f"{place}: model_type={model_type!r} is not supported; known: {known}")
     problems = [f"{key} is missing" for key in _SIZES if values.get(key) is None]
-    problems += [f"{key}={values[key]!r} is not an integer" for key in _INTEGERS if not _is_integer(values.get(key))]
+    for keys, types, article in _TYPES:
+        wrong = [key for key in keys if values.get(key) is not None and type(values[key]) not in types]
+        problems += [f"{key}={values[key]!r} is not {article}" for key in wrong]
     problems += _unsupported(values)
     if not problems and values["num_hidden_layers"] > MOST_LAYERS:
         problems.append(f"num_hidden_layers={values['num_hidden_layers']} is more than {MOST_LAYERS}")
     if problems:
         raise ConfigError(f"{place}: {'; '.join(problems)}")
-    heads = values["num_attention_heads"]
+    heads, tied = values["num_attention_heads"], values.get("tie_word_embeddings")
     max_positions = values.get("max_position_embeddings") or _DEFAULT_MAX_POSITIONS[model_type]
     try:
         return BaseConfig(
@@ -74,18 +89,13 @@ def base_config_from_hf(values: dict[str, Any], place: str, generation: dict[str
             head_dim=values.get("head_dim") or values["hidden_size"] // max(1, heads),
             rope_layers=_rope_layers(values, model_type),
             rope=_rope(values, _DEFAULT_THETA[model_type], max_positions),
-            rms_norm_eps=values.get("rms_norm_eps", 1e-6),
+            rms_norm_eps=1e-6 if values.get("rms_norm_eps") is None else values["rms_norm_eps"],
             max_positions=max_positions,
-            tie_embeddings=values.get("tie_word_embeddings", model_type == "smollm3"),
-            eos_token_ids=_eos_token_ids(values, generation or {}),
+            tie_embeddings=model_type == "smollm3" if tied is None else tied,
+            eos_token_ids=_eos_token_ids(values, generation),
         )
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from error
-
-
-def _is_integer(value: Any) -> bool:
-    """True for an integer and for what is absent."""
-    return value is None or type(value) is int
 
 
 def _unsupported(values: dict[str, Any]) -> list[str]:
@@ -139,6 +149,8 @@ def _rope(values: dict[str, Any], default_theta: float, max_positions: int) -> R
 def _eos_token_ids(values: dict[str, Any], generation: dict[str, Any]) -> tuple[int, ...]:
     ids: dict[int, None] = {}
     for given in (values.get("eos_token_id"), generation.get("eos_token_id")):
-        if given is not None:
-            ids.update(dict.fromkeys(given if isinstance(given, list) else [given]))
+        listed = given if isinstance(given, list) else [given]
+        if any(token is not None and type(token) is not int for token in listed):
+            raise ConfigError(f"eos_token_id={given!r} is not an integer or a list of them")
+        ids.update(dict.fromkeys(token for token in listed if token is not None))
     return tuple(ids)

@@ -1,7 +1,9 @@
 """Whole conversions of Hugging Face folders: values, dtypes, files, fingerprint."""
 
+import errno
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from jaxdiff.config import BaseConfig, RopeConfig
 from jaxdiff.errors import ConfigError, WeightsError
 from jaxdiff_convert.convert import convert
-from jaxdiff_convert.params import fingerprint, restore
+from jaxdiff_convert.params import fingerprint, restore, save
+from jaxdiff_convert.stored import open_stored
 
 from .checkpoints import (
     BFLOAT16,
@@ -202,6 +205,35 @@ def test_a_full_disk_is_found_out_beforehand(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match=r"has 0 MB free; converting needs \d+ MB"):
         convert(source, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
+def test_a_disk_that_fills_up_meanwhile(tmp_path, monkeypatch):
+    source = write_hf_folder(tmp_path / "source", llama_config(), hf_tensors())
+    out = convert(source, tmp_path / "out", name="first")
+
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.posix_fallocate", no_space)
+    with pytest.raises(WeightsError, match=r"cannot write .*out: No space left on device$"):
+        convert(source, out, name="second", overwrite=True)
+    assert read_card(out)["name"] == "first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+def test_large_arrays_are_written_in_slabs(tmp_path, monkeypatch):
+    """Each slab is a file of orbax's storage; what is read piece by piece is what was written."""
+    leaves = expected_parameters(hf_tensors())
+    save(tmp_path / "whole", leaves)
+    monkeypatch.setattr("jaxdiff_convert.staging.SLAB_BYTES", 2048)
+    save(tmp_path / "slabs", leaves)
+    files = [sum(path.is_file() for path in (tmp_path / name).rglob("d/*")) for name in ("whole", "slabs")]
+    assert files[1] > files[0]
+    stored = open_stored(tmp_path / "slabs")
+    assert fingerprint(stored) == fingerprint(leaves)
+    for name, value in leaves.items():
+        assert (stored[name].shape, stored[name].dtype, stored[name].nbytes) == (value.shape, value.dtype, value.nbytes)
+        np.testing.assert_array_equal(stored[name][1:3], value[1:3])
 
 
 def test_progress_counts_every_tensor_once(tmp_path):

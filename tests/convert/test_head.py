@@ -107,8 +107,9 @@ def test_the_number_of_heads_is_assumed_aloud(tmp_path, capsys):
     assert not convert_head_file(GOLDEN / "residual.safetensors", tmp_path / "b").heads_assumed
     assert main(["head", str(GOLDEN / "cross_field.safetensors"), str(tmp_path / "c")]) == 0
     assert "8 attention heads assumed" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="does not divide into 5 heads; see --heads"):
-        convert_head_file(GOLDEN / "bidirectional.safetensors", tmp_path / "d", num_heads=5)
+    for heads in (5, 0):
+        with pytest.raises(ConfigError, match=f"does not divide into {heads} heads; see --heads"):
+            convert_head_file(GOLDEN / "bidirectional.safetensors", tmp_path / "d", num_heads=heads)
 
 
 def changed(**changes):
@@ -228,6 +229,17 @@ def test_a_head_is_tied_to_a_base_that_it_fits(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="give either them or --base"):
         convert_head_file(state, tmp_path / "no", base=str(base), mask_id=1)
     assert not (tmp_path / "no").exists()
+
+
+def test_a_head_whose_parameters_are_not_those_of_its_card_is_not_written(tmp_path):
+    config = ResidualConfig.tiny(vocabulary="own")
+    params = residual.init(jax.random.key(0), config)
+    card = {"base_name": "tiny", "base_fingerprint": "00", "data": [], "validation": {}}
+    for name, values in (("more", config.to_dict() | {"num_blocks": 3}), ("wide", config.to_dict() | {"steps": 5})):
+        save_head(tmp_path / name, "residual", values, params, card)
+        with pytest.raises(WeightsError, match="configuration"):
+            export_head(tmp_path / name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_heads_are_written_under_their_paths(tmp_path):

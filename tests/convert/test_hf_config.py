@@ -1,6 +1,8 @@
 """`config.json` -> BaseConfig, held against what `transformers` makes of the same file, and every refusal."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import LlamaConfig, SmolLM3Config
 
 from jaxdiff.config import BaseConfig, RopeConfig
@@ -131,3 +133,23 @@ def test_yarn_and_llama3_parameters():
 def test_refusals_name_file_and_value(changes, message):
     with pytest.raises(ConfigError, match=rf"^here/config\.json: .*{message}"):
         base_config_from_hf(smollm3_config(**changes), "here/config.json")
+
+
+STRANGE = st.sampled_from(
+    [None, True, -1, 0, 3, 2.5, "", "32", [], [1], {}, {"rope_type": "yarn", "factor": "x"}, 1e400]
+)
+
+
+@pytest.mark.parametrize("write", [llama_config, smollm3_config])
+@given(data=st.data())
+def test_strange_values_are_refused_or_read(write, data):
+    """Whatever stands in a file: a configuration, or ConfigError."""
+    values = write()
+    keys = sorted([*values, "rope_parameters", "head_dim", "quantization_config", "partial_rotary_factor"])
+    changes = data.draw(st.dictionaries(st.sampled_from(keys), STRANGE, max_size=3))
+    try:
+        config = base_config_from_hf(values | changes, "config.json", data.draw(st.sampled_from([{}, changes])))
+    except ConfigError as error:
+        assert "\n" not in str(error)
+    else:
+        assert BaseConfig.from_dict(config.to_dict()) == config
