@@ -59,7 +59,7 @@ def convert_head_file(
     _require_sinusoidal(state.tensors.get(POSITIONS), state.dtype, src)
     tied, (mask, null) = _tie(layout, base, mask_id, null_id, src)
     attends = layout.bidirectional or layout.prompt_attention
-    told = num_heads or state.num_heads
+    told = state.num_heads if num_heads is None else num_heads
     config = ResidualConfig(
         input_size=layout.input_size,
         vocab_size=layout.vocab_size,
@@ -67,7 +67,7 @@ def convert_head_file(
         null_id=null,
         hidden_size=layout.hidden_size,
         num_blocks=layout.num_blocks,
-        num_heads=_heads(layout, told or (DEFAULT_HEADS if attends else 1), src),
+        num_heads=_heads(layout, (DEFAULT_HEADS if attends else 1) if told is None else told, src),
         block="bidirectional" if layout.bidirectional else "residual",
         prompt_attention=layout.prompt_attention,
         field_positions=layout.field_positions,

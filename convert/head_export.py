@@ -41,7 +41,7 @@ def export_head(path: str | Path, out: str | Path, *, overwrite: bool = False) -
         source = head.card.get("source", {})
         layout = HeadLayout.of_config(config, source.get("fused_attention", True))
         params = unflatten_dict({tuple(name.split("/")): value for name, value in tensors.items()})
-        tensors = {PREFIX + name: value for name, value in layout.to_state(params).items()}
+        tensors = {PREFIX + name: value for name, value in layout.to_state(params, str(path)).items()}
         if source.get("dtype") == "bfloat16":
             tensors = {name: value.astype(FLOAT_DTYPES["bfloat16"]) for name, value in tensors.items()}
         metadata[HEADS_KEY] = str(config.num_heads)

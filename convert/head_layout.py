@@ -161,15 +161,20 @@ class HeadLayout:
             parts.setdefault(entry.path, []).append(value.T if entry.transposed else value)
         return unflatten_dict({tuple(path.split("/")): np.concatenate(found, -1) for path, found in parts.items()})
 
-    def to_state(self, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Inverse of `to_params`."""
+    def to_state(self, params: Mapping[str, Any], place: str) -> dict[str, np.ndarray]:
+        """Inverse of `to_params`. Raises WeightsError where the parameters are not those of this layout."""
         flat = flatten_dict(params, sep="/")
+        if strange := sorted(flat.keys() ^ {entry.path for entry in self.entries()}):
+            raise WeightsError(f"{place}: parameters do not fit the configuration, first {strange[0]}")
         state = {}
         for entry in self.entries():
-            value = flat[entry.path]
+            value, h = flat[entry.path], self.hidden_size
             if entry.third is not None:
-                value = np.split(value, 3, axis=-1)[entry.third]
-            state[entry.name] = np.ascontiguousarray(value.T if entry.transposed else value)
+                value = value[..., entry.third * h : (entry.third + 1) * h]
+            value = np.ascontiguousarray(value.T if entry.transposed else value)
+            if value.shape != entry.shape:
+                raise WeightsError(f"{place}: {entry.path} does not have the shape that the configuration says")
+            state[entry.name] = value
         return state
 
 
