@@ -18,7 +18,7 @@ def convert_base(arguments: list[str]) -> int:
     """Converts, with a progress bar on stderr, and prints the folder; exit status 0. Raises JaxdiffError."""
     parser = argparse.ArgumentParser(
         prog="jaxdiff convert",
-        description="Converts a checkpoint to JAX parameters. Subcommands with a --help: inspect, compare, export.",
+        description="Converts a checkpoint to JAX parameters. Subcommands: inspect, compare, export, head.",
     )
     parser.add_argument("src", type=Path, help="Hugging Face folder (safetensors, pytorch_model.bin) or .gguf file")
     parser.add_argument("out", type=Path, help="folder to write")
