@@ -10,7 +10,6 @@ from jaxdiff.errors import ConfigError
 
 from .convert import convert
 from .progress import tensors_done
-from .quantise import quantise_base
 from .sources import FLOAT_DTYPES
 
 
@@ -55,6 +54,9 @@ def _quantise(options: argparse.Namespace) -> int:
     if not options.int8 or refused:
         reason = f"{refused[0]} needs the checkpoint" if refused else "--int8 rounds its matrices"
         raise ConfigError(f"{options.src} is a converted base already; {reason}")
+    # Here, for it loads JAX.
+    from .quantise import quantise_base
+
     with tensors_done("quantising") as report:
         out = quantise_base(options.src, options.out, name=options.name, overwrite=options.overwrite, report=report)
     print(out)

@@ -12,7 +12,6 @@ from jaxdiff.errors import ConfigError
 
 from .card import write_card
 from .params import assemble, fingerprint, save, space_needed
-from .quantise import quantised
 from .replacing import replacing, require_space
 from .sources import FLOAT_DTYPES, Source, open_source
 from .staging import Staging
@@ -71,6 +70,9 @@ def _write(
     leaves = assemble(source, dtype, stage, report)
     unrounded = None
     if int8:
+        # Here, for it loads JAX.
+        from .quantise import quantised
+
         unrounded = fingerprint(leaves)
         leaves = quantised(leaves, stage, _silent)
     save(folder / "params", leaves)

@@ -27,7 +27,7 @@ class TorchModel:
             import transformers
         except ImportError as error:
             raise WeightsError(
-                f"comparing states needs PyTorch and transformers, which are not installed ({error})"
+                f"comparing states needs PyTorch and transformers ({error}): pip install 'jaxdiff[convert]'"
             ) from error
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
