@@ -47,7 +47,7 @@ class Int8Embed(nn.Module):
 
     def attend(self, states: Array) -> Array:
         """Logits [..., V] of states [..., D]."""
-        product = jnp.matmul(states.astype(self.dtype), self.embedding.astype(self.dtype).T)
+        product = jnp.einsum("...d,vd->...v", states.astype(self.dtype), self.embedding.astype(self.dtype))
         return _scaled(product, self.embedding_scale)
 
 
