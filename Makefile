@@ -14,7 +14,7 @@ override TOOLS := $(value TOOLS)
 export Q TOOLS
 
 .DELETE_ON_ERROR:
-.PHONY: help run test parity lint bench lock clean
+.PHONY: help run test parity pods lint bench lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -24,10 +24,13 @@ run: .venv/.installed  ## Answer a query: make run Q="..." TOOLS=path.json
 	@$(BIN)/jaxdiff call "$$Q" --tools "$$TOOLS"
 
 test: .venv/.installed-dev  ## Run the tests that need no PyTorch
-	$(BIN)/python -m pytest --ignore=tests/parity
+	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/pods
 
 parity: .venv/.installed-parity  ## Install PyTorch and compare with transformers
 	$(BIN)/python -m pytest tests/parity
+
+pods: .venv/.libtpu  ## Install the compiler for TPUs and compile the training step of SmolLM3-3B
+	PYTHONPATH=.venv/libtpu $(BIN)/python -m pytest tests/pods
 
 lint: .venv/.installed-dev  ## Check format, style and types
 	$(BIN)/ruff format --check .
@@ -66,4 +69,10 @@ clean:  ## Remove all that make has created here
 .venv/.installed-parity: .venv/.installed-dev
 	@echo "Installing PyTorch into .venv"
 	@$(PIP) --no-build-isolation --editable '.[dev,train,convert]'
+	@touch $@
+
+# Beside the environment, not in it: with libtpu there, every import of JAX looks for TPUs.
+.venv/.libtpu: .venv/.installed-dev
+	@echo "Installing the compiler for TPUs into .venv/libtpu"
+	@$(PIP) --no-deps --target .venv/libtpu libtpu
 	@touch $@

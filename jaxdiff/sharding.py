@@ -79,6 +79,16 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
 
 
+def divide_rows(x: jax.Array, mesh: Mesh | None, axis: int = 0) -> jax.Array:
+    """`x` with its rows, along `axis`, divided over data and fsdp; as it is where there is no mesh.
+
+    Where an fsdp mesh divides both rows and matrices, this tells the partitioner to gather the matrices.
+    """
+    if mesh is None:
+        return x
+    return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, PartitionSpec(*[None] * axis, BATCH_AXES)))
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())

@@ -35,6 +35,8 @@ INSTALLED_NAMES = {"jaxdiff": "jaxdiff", "train": "jaxdiff_train", "convert": "j
 LATE_IMPORTERS = {"jaxdiff/cli.py", "jaxdiff/base/store.py"}
 # Where PyTorch may be imported: conversion, and comparison with it.
 PYTORCH_PLACES = ("convert/", "tests/parity/", "benchmarks/reference.py")
+# Used where somebody has it, and asked for by name where not; it would bring fifteen libraries to everybody's lock.
+OPTIONAL_LIBRARIES = {"wandb"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 
 
@@ -199,7 +201,7 @@ def test_imported_libraries_are_declared(folder):
         place = path.relative_to(ROOT).as_posix()
         for imported in read_imports(path.read_text(), package_of(place)):
             top = imported.names[0].split(".")[0]
-            if top in sys.stdlib_module_names or top in INSTALLED_NAMES.values():
+            if top in sys.stdlib_module_names or top in OPTIONAL_LIBRARIES or top in INSTALLED_NAMES.values():
                 continue
             if not declared & {distribution_name(name) for name in providers.get(top, [top])}:
                 missing.add(f"{place}:{imported.line} imports {top}")

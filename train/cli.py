@@ -18,6 +18,7 @@ from jaxdiff.diffusion.head_files import save_head
 from jaxdiff.errors import InputError, JaxdiffError, TrainingStopped
 from jaxdiff.runtime.compilation import keep_compiled_programs
 
+from .compile_cli import compile_main
 from .engine.curve import draw_curve
 from .evaluation.evaluate import evaluate
 from .evaluation.validate import figures, validation_rows
@@ -46,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if words[:1] == ["router"]:
             train_router(words[1:])
+        elif words[:1] == ["compile"]:
+            return compile_main(words[1:])
         else:
             launch, rest = launch_from_args(words)
             settings = settings_from_args(rest)

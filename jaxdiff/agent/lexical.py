@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from typing import Any
 
-import bm25s
 import numpy as np
 
 from jaxdiff.schema.tools import Tool
@@ -44,9 +44,13 @@ class LexicalIndex:
         return found
 
 
-def _index(documents: list[list[str]]) -> bm25s.BM25 | None:
+def _index(documents: list[list[str]]) -> Any:
+    """A `bm25s.BM25`, or None where there are no words."""
     if not any(documents):
         return None
+    # Its import starts JAX's devices, which must wait until the processes of a pod have met.
+    import bm25s
+
     index = bm25s.BM25()
     index.index(documents, show_progress=False)
     return index

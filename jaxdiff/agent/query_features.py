@@ -14,7 +14,7 @@ from jaxdiff.agent.asked import Placed
 from jaxdiff.agent.evidence import FLOOR, Evidence
 from jaxdiff.agent.key_block import Block
 from jaxdiff.agent.prompting import QueryPrompt, candidate_text
-from jaxdiff.diffusion.features import QueryFeatures
+from jaxdiff.diffusion.features import Array, QueryFeatures
 from jaxdiff.schema.fields import Field, Kind
 
 KINDS = tuple(Kind)
@@ -31,11 +31,11 @@ class QueryFacts:
     does.
     """
 
-    token_shape: np.ndarray
-    field_facts: np.ndarray
-    field_kind: np.ndarray
-    candidate_words: np.ndarray
-    candidate_mask: np.ndarray
+    token_shape: Array
+    field_facts: Array
+    field_kind: Array
+    candidate_words: Array
+    candidate_mask: Array
 
 
 def facts_of(asked: Sequence[Placed], prompts: Sequence[QueryPrompt], block: Block) -> QueryFacts:

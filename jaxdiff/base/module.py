@@ -12,11 +12,13 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
+from jax.sharding import Mesh
 
 from jaxdiff.base.cache import KVCache
 from jaxdiff.base.quantised import Int8Embed, dense
 from jaxdiff.base.rope import rotate, rotation
 from jaxdiff.config import BaseConfig
+from jaxdiff.sharding import divide_rows
 
 
 @struct.dataclass
@@ -150,6 +152,7 @@ class Block(nn.Module):
     config: BaseConfig
     dtype: Any
     storage: str
+    mesh: Mesh | None
 
     @nn.compact
     def __call__(
@@ -169,9 +172,9 @@ class Block(nn.Module):
         h = RMSNorm(c.rms_norm_eps, self.dtype, name="input_layernorm")(x)
         attention = Attention(c, self.dtype, self.storage, name="self_attn")
         mixed, kv, row_attention = attention(h, cos, sin, use_rope, mask, prefix, cache, write_at, rows)
-        x = x + mixed
+        x = divide_rows(x + mixed, self.mesh)
         h = RMSNorm(c.rms_norm_eps, self.dtype, name="post_attention_layernorm")(x)
-        x = x + MLP(c, self.dtype, self.storage, name="mlp")(h)
+        x = divide_rows(x + MLP(c, self.dtype, self.storage, name="mlp")(h), self.mesh)
         if taps is not None:
             taps = jax.lax.dynamic_update_index_in_dim(taps, x, tap_slot, axis=0)
         row_states = None if rows is None else jnp.take_along_axis(x, rows[..., None], axis=1)
@@ -181,12 +184,14 @@ class Block(nn.Module):
 class SmolLM(nn.Module):
     """The frozen language model. Parameters: see `convert`; layers are stacked along their first axis.
 
-    storage: how the matrices are held, one of `card.STORAGES`.
+    storage: how the matrices are held, one of `card.STORAGES`. mesh: over which the rows of a batch are divided, None
+    where they are not.
     """
 
     config: BaseConfig
     dtype: Any = jnp.float32
     storage: str = "float"
+    mesh: Mesh | None = None
 
     def setup(self) -> None:
         c = self.config
@@ -199,7 +204,7 @@ class SmolLM(nn.Module):
             in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
             length=c.num_layers,
         )
-        self.layers = scanned(c, self.dtype, self.storage)
+        self.layers = scanned(c, self.dtype, self.storage, self.mesh)
         self.norm = RMSNorm(c.rms_norm_eps, self.dtype)
         if not c.tie_embeddings:
             self.lm_head = dense(self.storage, c.vocab_size, self.dtype)
@@ -225,11 +230,11 @@ class SmolLM(nn.Module):
         """
         c = self.config
         cos, sin = rotation(c.rope, c.head_dim, c.max_positions, positions)
-        x = self.embed_tokens(ids)
+        x = divide_rows(self.embed_tokens(ids), self.mesh)
         slots = {number: i for i, number in enumerate(taps)}
         # Layers that were not asked for write into one spare slot behind the taps.
         tap_slots = jnp.array([slots.get(i + 1, len(taps)) for i in range(c.num_layers)], jnp.int32)
-        buffer = jnp.zeros((len(taps) + 1, *x.shape), x.dtype) if taps else None
+        buffer = divide_rows(jnp.zeros((len(taps) + 1, *x.shape), x.dtype), self.mesh, axis=1) if taps else None
         layer = (jnp.array(c.rope_layers), tap_slots, prefix, cache)
         (x, buffer), (kv, attention, states) = self.layers((x, buffer), layer, cos, sin, mask, write_at, rows)
         if attention is not None and rows is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 # Smaller arrays are copied: dividing them would cost more messages than it saves memory.
-_SMALLEST = 2**16
+_SMALLEST = 2**22
 
 
 def state_shardings(mesh: Mesh, state: Any) -> Any:

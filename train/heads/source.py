@@ -92,7 +92,7 @@ def prepare(settings: TrainSettings, features: Path, say: Callable[[str], None])
     batches = BatchSource(
         fingerprint=base.fingerprint,
         base=frozen,
-        read=read_online(base.module) if online else attach_embedding,
+        read=read_online(base.module.clone(mesh=mesh)) if online else attach_embedding,
         rows=drawn,
         mesh=mesh,
         flops=partial(reading_flops, base.config) if online else None,

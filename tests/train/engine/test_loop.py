@@ -1,6 +1,12 @@
 """The loop on a loss that can be followed by hand: resumed runs, the moving average, and what is printed."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +14,16 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff.errors import HeadMismatch
+from jaxdiff.errors import HeadMismatch, TrainingDiverged, TrainingStopped
+from jaxdiff_train.engine.curve import draw_curve
 from jaxdiff_train.engine.loop import Run, on_host, run
-from jaxdiff_train.engine.optimizer import make_optimizer
+from jaxdiff_train.engine.optimizer import OptimizerConfig, make_optimizer
+from jaxdiff_train.engine.sinks import read_metrics
 from jaxdiff_train.engine.state import TrainState
 from jaxdiff_train.engine.step import make_step
 from jaxdiff_train.settings import TrainSettings
 
+ROOT = Path(__file__).parents[3]
 STEPS = 8
 
 
@@ -111,3 +120,96 @@ def test_the_progress_line_has_the_mean_of_the_steps_since_the_last(tmp_path):
     assert [" seen 24.500 " in line for line in lines] == [True, False]
     assert [" seen 50.500 " in line for line in lines] == [False, True]
     assert all(re.search(r"gradient_norm .* examples/second .* s a step, 0:\d\d left$", line) for line in lines)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_its_batch(tmp_path):
+    def broken(step):
+        return batch_of(step) if step != 5 else np.array([1.0, np.nan], np.float32)
+
+    with pytest.raises(TrainingDiverged, match=r"step 6: .* is nan; its batch is in .*bad_batch_6_0.npz") as stopped:
+        train(tmp_path, broken)
+    kept = np.load(stopped.value.path)["batch"]
+    np.testing.assert_array_equal(kept, broken(5))
+    # The state that was spoilt is not among the checkpoints, and the run goes on from before it.
+    lines = []
+    mended = train(tmp_path, log=lines.append)
+    assert "resumed at step 3" in lines
+    assert jax.tree.all(jax.tree.map(np.array_equal, mended, train(tmp_path / "whole")))
+
+
+def test_a_run_asked_to_stop_saves_its_state_and_goes_on_from_there(tmp_path):
+    def asked(step):
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+            # The handler runs on the main thread, between two of its instructions.
+            time.sleep(0.5)
+        return batch_of(step)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(TrainingStopped, match="by SIGTERM; the same command goes on") as stopped:
+        train(tmp_path / "parts", asked)
+    assert signal.getsignal(signal.SIGTERM) is before
+    lines = []
+    parts = train(tmp_path / "parts", log=lines.append)
+    assert f"resumed at step {stopped.value.step}" in lines and 1 <= stopped.value.step < STEPS
+    assert jax.tree.all(jax.tree.map(np.array_equal, parts, train(tmp_path / "whole")))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.train.engine import test_loop
+
+def batches(step):
+    if step == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return test_loop.batch_of(step)
+
+test_loop.train(Path(sys.argv[1]), batches, steps=20, checkpoint_every=5)
+"""
+
+
+def test_twenty_steps_are_ten_then_a_kill_then_ten(tmp_path):
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "parts"), "17"]
+    assert subprocess.run(command, check=False, cwd=ROOT).returncode == -signal.SIGKILL
+    lines = []
+    parts = train(tmp_path / "parts", log=lines.append, steps=20, checkpoint_every=5)
+    assert re.fullmatch(r"resumed at step (5|10|15)", lines[0])
+    assert jax.tree.all(jax.tree.map(np.array_equal, parts, train(tmp_path / "whole", steps=20, checkpoint_every=5)))
+
+
+def test_the_metrics_file_has_every_step_once_after_a_stop(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, stopped_at(5), log_every=1)
+    train(tmp_path, log_every=1)
+    assert [entry["step"] for entry in read_metrics(tmp_path)] == list(range(1, STEPS + 1))
+    assert draw_curve(tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch():
+    """Where the loss is a mean over rows and draws nothing, parts of a batch give the update of the whole."""
+
+    def mean(params, key, batch):
+        return jnp.mean((batch @ params["w"]) ** 2), {}
+
+    batch = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    found = []
+    for options in ({}, {"microbatches": 4}, {"remat": "full"}, {"remat": "dots", "microbatches": 2}):
+        optimizer = make_optimizer(OptimizerConfig(steps=9, warmup=0), {"base": {}, "head": start()})
+        state = TrainState.create(start(), optimizer, 0)
+        state, metrics = make_step(mean, optimizer, read=lambda base, rows: rows, **options)(state, {}, batch)
+        found.append((state.head["w"], metrics["loss"], metrics["gradient_norm"]))
+    for other in found[1:]:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), other, found[0])
+
+
+def test_every_microbatch_has_its_own_key():
+    def noise(params, key, batch):
+        return jnp.sum(params["w"]), {"drawn": jax.random.uniform(key) ** 2}
+
+    optimizer = make_optimizer(OptimizerConfig(steps=9, warmup=0), {"base": {}, "head": start()})
+    state = TrainState.create(start(), optimizer, 0)
+    keys = [jax.random.fold_in(state.step_key(), part) for part in range(2)]
+    expected = np.mean([float(jax.random.uniform(key)) ** 2 for key in keys])
+    step = make_step(noise, optimizer, read=lambda base, rows: rows, microbatches=2)
+    assert float(step(state, {}, np.zeros((4, 1), np.float32))[1]["drawn"]) == pytest.approx(expected)
