@@ -26,7 +26,7 @@ PROMPTS = (
     "<h1>Opening hours</h1>\n<p>",
 )
 
-# The opening of "Moby-Dick; or, The Whale" (Herman Melville, 1851), in the public domain.
+# After the opening of "Moby-Dick; or, The Whale" (Herman Melville, 1851; public domain), not collated with an edition.
 NOVEL = (
     "Call me Ishmael. Some years ago—never mind how long precisely—having little or no money in my purse, and "
     "nothing particular to interest me on shore, I thought I would sail about a little and see the watery part of "
