@@ -24,6 +24,7 @@ from jaxdiff_convert.naming import HUGGING_FACE
 from jaxdiff_convert.params import assemble, nested
 from jaxdiff_convert.sources import Source
 from jaxdiff_convert.sources.source import SourceTensor
+from jaxdiff_convert.staging import Staging
 from tests.base.numpy_model import read
 from tests.convert.checkpoints import tiny_tokenizer
 
@@ -58,7 +59,7 @@ class Golden:
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def golden(request: pytest.FixtureRequest) -> Golden:
+def golden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Golden:
     with np.load(FOLDER / f"{request.param}.npz") as stored:
         arrays = dict(stored)
     tensors = tuple(
@@ -68,7 +69,8 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     )
     config = base_config_from_hf(json.loads(str(arrays["config"])), request.param)
     source = Source(FOLDER, config, tensors, HUGGING_FACE, tokenizer="", chat_template=None)
-    return Golden(config, nested(assemble(source, "float32", lambda done, total: None)), arrays)
+    leaves = assemble(source, "float32", Staging(tmp_path_factory.mktemp("staged")), lambda done, total: None)
+    return Golden(config, nested(leaves), arrays)
 
 
 def test_all_kinds_are_there():
@@ -109,7 +111,7 @@ def test_rms_norm(golden, part):
 
 def test_attention(golden):
     cos, sin = rotation(golden.config.rope, golden.config.head_dim, golden.config.max_positions, golden.positions)
-    found, _, _ = Attention(golden.config, np.float32).apply(
+    found, _, _ = Attention(golden.config, np.float32, "float").apply(
         {"params": golden.layer["self_attn"]},
         golden.arrays["attention_in"],
         cos,
@@ -125,7 +127,7 @@ def test_attention(golden):
 
 
 def test_mlp(golden):
-    found = MLP(golden.config, np.float32).apply({"params": golden.layer["mlp"]}, golden.arrays["mlp_in"])
+    found = MLP(golden.config, np.float32, "float").apply({"params": golden.layer["mlp"]}, golden.arrays["mlp_in"])
     np.testing.assert_allclose(found, golden.arrays["mlp_out"], atol=2e-5)
 
 
