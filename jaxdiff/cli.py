@@ -83,9 +83,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _call(options: argparse.Namespace) -> int:
     # Imported late: a misspelt option should not wait for JAX.
-    from jaxdiff.agent.agent import Agent
+    from jaxdiff.agent.agent import Agent, check_query
     from jaxdiff.runtime.compilation import keep_compiled_programs
 
+    check_query(options.query)
     keep_compiled_programs()
     agent = Agent.load(
         options.base,

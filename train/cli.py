@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 import time
@@ -15,7 +16,7 @@ import numpy as np
 
 from jaxdiff.base.store import cache_dir
 from jaxdiff.diffusion.head_files import save_head
-from jaxdiff.errors import InputError, JaxdiffError, TrainingStopped
+from jaxdiff.errors import ConfigError, InputError, JaxdiffError, TrainingStopped
 from jaxdiff.runtime.compilation import keep_compiled_programs
 
 from .compile_cli import compile_main
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 def train(settings: TrainSettings) -> Path:
     """Prepares the data, trains, validates, and writes the head; returns its folder. Raises JaxdiffError."""
     started = time.monotonic()
+    _require_packages(settings)
     _require_same_run(settings)
     keep_compiled_programs()
     features = cache_dir() / "features"
@@ -90,6 +92,16 @@ def train(settings: TrainSettings) -> Path:
     _say(json.dumps(measured, indent=1))
     _say(f"head written to {folder}")
     return folder
+
+
+def _require_packages(settings: TrainSettings) -> None:
+    """Raises ConfigError where the plain install lacks what is needed: before hours of reading, not after."""
+    needed = ["grain", "matplotlib"] + ["tensorboardX"] * settings.tensorboard + ["wandb"] * bool(settings.wandb)
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"training needs {', '.join(missing)}: pip install 'jaxdiff[train]' (in a checkout '.[train]')"
+        )
 
 
 def _require_same_run(settings: TrainSettings) -> None:

@@ -104,7 +104,7 @@ class Agent:
         available = self.tools if tools is None else collect_tools(tools)[0]
         options = _changed(self.options, changes)
         if isinstance(query, str):
-            _check_query(query)
+            check_query(query)
         allowed = directive(options.mode, options.tool_choice, [tool.name for tool in available or ()])
         messages = parse_messages(query)
         asked = next((message for message in reversed(messages) if message.role == "user"), messages[-1])
@@ -197,7 +197,8 @@ def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
     )
 
 
-def _check_query(query: str) -> None:
+def check_query(query: str) -> None:
+    """Raises InputError for a query that is empty or not text."""
     if not query.strip():
         raise InputError("the query is empty")
     try:

@@ -1,5 +1,6 @@
 """The command line on a tiny base: from a file of rows to a head that answers; and what cannot be done, in one line."""
 
+import importlib.util
 import json
 import re
 
@@ -120,3 +121,11 @@ def test_a_file_without_usable_rows_is_said_in_one_line(place, capsys):
     (place / "rows.jsonl").write_text("")
     assert run(place) == 2
     assert "rows.jsonl: no row can be used" in capsys.readouterr().err
+
+
+def test_missing_packages_are_named_before_anything_is_read(place, capsys, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "grain" else find_spec(name))
+    assert run(place) == 2
+    assert capsys.readouterr().err.startswith("error: training needs grain: pip install 'jaxdiff[train]'")
+    assert not (place / "run").exists()

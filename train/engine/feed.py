@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-import grain
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
@@ -21,6 +20,8 @@ def feed(batch_of: Callable[[int], Any], first: int, last: int, prepared: int = 
 
     batch_of: a pure function of the step, so that a run that is resumed sees the batches it would have seen.
     """
+    import grain
+
     steps = grain.MapDataset.range(first, last).map(batch_of)
     return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=prepared)))
 
