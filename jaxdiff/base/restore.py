@@ -33,7 +33,7 @@ def parameter_shapes(config: BaseConfig, storage: str = "float") -> dict[str, An
 def parameter_shardings(shapes: dict[str, Any], mesh: Mesh | None, rules: ShardingRules) -> dict[str, Any]:
     """Where each parameter goes: the first device, or parts of `mesh`. Raises ConfigError where rules do not fit."""
     if mesh is None:
-        return jax.tree.map(lambda _: SingleDeviceSharding(jax.devices()[0]), shapes)
+        return jax.tree.map(lambda _: SingleDeviceSharding(jax.local_devices()[0]), shapes)
     return rules.shardings(mesh, shapes)
 
 
