@@ -37,10 +37,10 @@ def load_base(
     """Loads a base by name ("default"), converted folder, checkpoint (folder or .gguf) or hub repository.
 
     What is not converted yet is converted once into the cache. dtype: "float32" or "bfloat16", the type in which the
-    base computes and is held; default: as stored. mesh: of devices (see `jaxdiff.sharding.make_mesh`), over which
-    `rules` divide the parameters, each process reading only the parts of its own devices; default: the first device of
-    this process. Raises WeightsError, DownloadError, ConfigError (also for a mesh that the rules do not fit) or
-    InputError.
+    base computes and is held (matrices of an int8 base stay int8); default: as stored. mesh: of devices (see
+    `jaxdiff.sharding.make_mesh`), over which `rules` divide the parameters, each process reading only the parts of its
+    own devices; default: the first device of this process. Raises WeightsError, DownloadError, ConfigError (also for a
+    mesh that the rules do not fit) or InputError.
     """
     check_mesh(mesh, rules)
     if dtype is not None and dtype not in DTYPES:
