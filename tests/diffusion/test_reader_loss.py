@@ -97,7 +97,7 @@ def test_canvas_part_equals_the_exact_one_where_the_sample_is_the_whole_vocabula
     params, batch = random_params(CONFIG), random_batch(CONFIG, seed=2)
     features, labels = batch.features, batch.labels
     _, parts = value_of(params, CONFIG, SCHEDULE, KEY, batch)
-    _, noise, _ = jax.random.split(KEY, 3)
+    _, noise, *_ = jax.random.split(KEY, 4)
     corrupted, t = corrupt_batch(SCHEDULE, noise, labels.tokens, features.canvas.value_mask, CONFIG.mask_id)
     whole = jax.jit(reader.predict, static_argnums=1)(params, CONFIG, features, corrupted, t).logits
     losses = [

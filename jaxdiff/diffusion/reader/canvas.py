@@ -56,7 +56,8 @@ class Composer(nn.Module):
         x += _pick(encoding.fields.astype(self.dtype), owner)
         x += embed(MAX_SPAN, c.hidden, name="offset")(offset)
         x += embed(c.kinds, c.hidden, name="kind")(jnp.take_along_axis(encoding.field_kind, owner, axis=1))
-        x += dense(c.hidden, name="time")(t[:, None])[:, None]
+        if c.time_conditioning:
+            x += dense(c.hidden, name="time")(t[:, None])[:, None]
 
         seen = encoding.tokens.astype(self.dtype)
         for i in range(c.canvas_layers):
@@ -67,8 +68,10 @@ class Composer(nn.Module):
             y = nn.gelu(dense(2 * c.hidden, name=f"wide_{i}")(norm(name=f"wide_norm_{i}")(x)))
             x += dense(c.hidden, name=f"narrow_{i}")(y)
         x = norm(name="norm")(x)
+        gate = dense(1, name="gate")(x)[..., 0].astype(jnp.float32)
         return Mixture(
-            copy_gate=dense(1, name="gate")(x)[..., 0].astype(jnp.float32),
+            # Nothing can be copied from a query without tokens.
+            copy_gate=jnp.where(encoding.token_mask.any(-1)[:, None], gate, NOTHING),
             query=dense(c.embedding, name="vocabulary")(x).astype(jnp.float32),
             pointer=self._pointer(x, encoding, owner, offset),
         )

@@ -20,7 +20,9 @@ class ReaderConfig:
     of telling words. token_facts, field_facts, candidate_facts, kinds: numbers of host facts. embedding: the base's
     hidden size. vocab_size: the base's vocabulary. canvas_vocab_size: with <MASK> and <NULL> where they are extra
     rows. hidden: width of the network. canvas_layers, canvas_heads: its bidirectional part. feature_dropout: share of
-    whole input features hidden from a row while training; dropout: of hidden units.
+    whole input features hidden from a row while training; dropout: of hidden units. prompt_dropout: share of training
+    rows whose canvas sees nothing of the query; guidance needs some. time_conditioning: whether the canvas is told the
+    noise time.
     """
 
     attention: int
@@ -41,12 +43,17 @@ class ReaderConfig:
     canvas_heads: int = 4
     feature_dropout: float = 0.3
     dropout: float = 0.2
+    prompt_dropout: float = 0.0
+    time_conditioning: bool = True
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if "dropout" in name:
                 if not 0 <= value < 1:
                     raise ConfigError(f"{name}={value} must be in [0, 1)")
+            elif name == "time_conditioning":
+                if not isinstance(value, bool):
+                    raise ConfigError(f"{name}={value!r} must be true or false")
             elif value < 0 or (value == 0 and name not in ("mask_id", "null_id", "canvas_layers")):
                 raise ConfigError(f"{name}={value} must be > 0")
         if self.hidden % self.canvas_heads:

@@ -47,6 +47,24 @@ def encode(
     return encoding
 
 
+def without_query(encoding: Encoding, rows: Array) -> Encoding:
+    """What the canvas reads where it must do without the query: of `rows` ([B] bool), kinds of fields alone are left.
+
+    For prompt dropout in training and for the unconditional half of guidance (arXiv 2207.12598). Span starts become
+    uniform, and no token is left to copy.
+    """
+
+    def hide(x: Array, instead: Any = 0) -> Array:
+        return jnp.where(rows.reshape(-1, *(1,) * (x.ndim - 1)), instead, x)
+
+    return encoding.replace(
+        tokens=hide(encoding.tokens),
+        fields=hide(encoding.fields),
+        span_start=hide(encoding.span_start, -jnp.log(jnp.float32(encoding.span_start.shape[-1]))),
+        token_mask=hide(encoding.token_mask, False),
+    )
+
+
 def mixture(
     params: Params,
     config: ReaderConfig,

@@ -14,7 +14,7 @@ from jaxdiff.diffusion.corruption import corrupt_batch
 from jaxdiff.diffusion.losses import masked_positions
 from jaxdiff.diffusion.reader.canvas import Mixture
 from jaxdiff.diffusion.reader.config import ReaderConfig
-from jaxdiff.diffusion.reader.head import Params, embedding_rows, encode, mixture
+from jaxdiff.diffusion.reader.head import Params, embedding_rows, encode, mixture, without_query
 from jaxdiff.diffusion.reader.trunk import NOTHING, Encoding
 from jaxdiff.diffusion.sampled_vocabulary import sample_vocabulary
 from jaxdiff.diffusion.schedules import NoiseSchedule
@@ -42,7 +42,7 @@ def loss(
     features, labels = jax.lax.stop_gradient(batch.features), batch.labels
     if features.query is None or features.embedding is None:
         raise ConfigError("the reader needs query features and the base's embedding")
-    dropout, noise, sample = jax.random.split(key, 3)
+    dropout, noise, sample, unseen = jax.random.split(key, 4)
     encoding = encode(params, config, features.query, dropout, dtype)
     mask = features.query.field_mask
     fields = jnp.maximum(mask.sum(), 1).astype(jnp.float32)
@@ -61,10 +61,13 @@ def loss(
 
     canvas, tokens = features.canvas, labels.tokens
     value_mask = canvas.value_mask & canvas.exists
+    seen = encoding
+    if config.prompt_dropout:
+        seen = without_query(encoding, jax.random.bernoulli(unseen, config.prompt_dropout, tokens.shape[:1]))
     corrupted, t = corrupt_batch(schedule, noise, tokens, value_mask, config.mask_id)
-    mixed = mixture(params, config, encoding, canvas, corrupted, t, features.embedding, dtype)
+    mixed = mixture(params, config, seen, canvas, corrupted, t, features.embedding, dtype)
     predicted = masked_positions(corrupted, value_mask, config.mask_id)
-    nll = -_sampled_log_likelihood(sample, params, config, mixed, encoding, tokens, features.embedding)
+    nll = -_sampled_log_likelihood(sample, params, config, mixed, seen, tokens, features.embedding)
     parts["canvas"] = jnp.where(predicted, nll, 0.0).sum() / jnp.maximum(predicted.sum(), 1).astype(jnp.float32)
     return sum(parts.values(), jnp.zeros(())), parts | {"accuracy": _accuracy(encoding, batch)}
 
