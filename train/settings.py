@@ -24,7 +24,7 @@ from .presets import DEFAULT_PRESET, PRESETS
 HEADS = ("reader", "residual")
 READING = ("stored", "online")
 DTYPES = ("float32", "bfloat16")
-PACKS_SOURCE = "packs"
+PACKS_SOURCE, VARIED_SOURCE = "packs", "varied"
 _SOURCE = re.compile(r"(?P<path>.+?)(?::(?P<rows>\d+)(?::(?P<weight>[\d.]+))?)?")
 
 
@@ -41,7 +41,8 @@ def _check_integer(name: str, value: Any, least: int, where: str = "") -> None:
 class Source:
     """A part of the data mix, written PATH[:ROWS[:WEIGHT]].
 
-    path: a JSON Lines file of rows, or "packs" for the packs that come with the package.
+    path: a JSON Lines file of rows, "packs" for the packs that come with the package, or "varied" for one variation of
+        each of their tools.
     rows: at most that many rows of a file, that many a tool of the packs.
     weight: how often its rows are drawn, compared with those of the other sources.
     """
@@ -88,7 +89,9 @@ class TrainSettings:
     out: Path = dataclasses.field(metadata={"help": "folder for checkpoints and the finished head"})
     base: str = _setting("default", "name or path of the frozen base")
     head: str = _setting("reader", f"kind of the head: {' or '.join(HEADS)}")
-    data: tuple[Source, ...] = _setting((Source(PACKS_SOURCE, 4),), "data mix; 'packs' names the packs of the package")
+    data: tuple[Source, ...] = _setting(
+        (Source(PACKS_SOURCE, 4),), "data mix; 'packs' names the packs of the package, 'varied' variations of them"
+    )
     reading: str = _setting(
         "stored", f"how the base reads the rows: {' or '.join(READING)} (once before training and kept; in every step)"
     )

@@ -33,13 +33,14 @@ def expand_packs(path: str | Path, per_tool: int, seed: int) -> list[Row]:
     rows: list[Row] = []
     for place, pack in read_json_lines(path):
         try:
-            rows += _expand(pack, per_tool, random.Random(f"{seed}:{pack['tool']['name']}"))
+            rows += expand_pack(pack, per_tool, random.Random(f"{seed}:{pack['tool']['name']}"))
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise InputError(f"{place}: not a tool pack: {type(error).__name__}: {error}") from error
     return rows
 
 
-def _expand(pack: dict[str, Any], per_tool: int, rng: random.Random) -> Iterator[Row]:
+def expand_pack(pack: dict[str, Any], per_tool: int, rng: random.Random) -> Iterator[Row]:
+    """Up to `per_tool` rows with distinct queries of one pack. Raises KeyError or TypeError for what is no pack."""
     tool, templates = pack["tool"], _rounds(pack["templates"], rng)
     values = {name: _rounds(entries, rng) for name, entries in pack["values"].items()}
     seen: set[str] = set()
@@ -66,7 +67,7 @@ def _fill(template: str, values: dict[str, Iterator[Any]]) -> tuple[str, dict[st
     arguments, spans = {}, {}
     for placeholder in _PLACEHOLDER.finditer(template):
         name = placeholder[1]
-        say, value = _entry(next(values[name]))
+        say, value = spoken(next(values[name]))
         query += template[end : placeholder.start()]
         spans[name] = (len(query), len(query) + len(say))
         query, end = query + say, placeholder.end()
@@ -74,8 +75,8 @@ def _fill(template: str, values: dict[str, Iterator[Any]]) -> tuple[str, dict[st
     return query + template[end:], arguments, spans
 
 
-def _entry(entry: Any) -> tuple[str, Any]:
-    """What is said and what is meant."""
+def spoken(entry: Any) -> tuple[str, Any]:
+    """What is said and what is meant, of an entry of a pack's values."""
     if isinstance(entry, dict) and set(entry) == {"say", "value"}:
         return entry["say"], entry["value"]
     return str(entry), entry

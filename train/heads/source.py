@@ -20,16 +20,18 @@ from jaxdiff.sharding import MeshShape, make_mesh, replicated
 
 from ..data.packs import TRAIN_PACKS, expand_packs
 from ..data.rows import Row, read_rows, supported
+from ..data.variations import vary_packs
 from ..engine.flops import peak_flops
 from ..reading.features import progress_line
 from ..reading.online import TokenBatches, TokenRows, read_online, reading_flops
 from ..reading.stored import attach_embedding, frozen_part
-from ..settings import PACKS_SOURCE, Source, TrainSettings
+from ..settings import PACKS_SOURCE, VARIED_SOURCE, Source, TrainSettings
 from .recipes import RECIPES
 from .training import BatchSource
 
 LICENCES = {
     PACKS_SOURCE: "Apache-2.0 (authored for this project)",
+    VARIED_SOURCE: "Apache-2.0 (authored for this project)",
     "snips": "CC0 1.0 (SNIPS NLU benchmark)",
     "sgd": "CC BY-SA 4.0 (Schema-Guided Dialogue)",
     "hwu64": "CC BY 4.0 (NLU-Evaluation-Data)",
@@ -38,6 +40,10 @@ LICENCES = {
     "sealtools": "Apache-2.0 (Seal-Tools)",
     "toolcalls_misc": "Apache-2.0 upstream (ToolACE, Hermes, ToolRL, Glaive rows)",
 }
+
+
+# Sources that come with the package.
+_EXPAND = {PACKS_SOURCE: expand_packs, VARIED_SOURCE: vary_packs}
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,9 @@ def prepare(settings: TrainSettings, features: Path, say: Callable[[str], None])
 
 def load_source(source: Source, seed: int, say: Callable[[str], None]) -> tuple[str, list[Row]]:
     """Name and rows of a part of the data mix. Raises InputError where nothing is left of it."""
-    if source.path == PACKS_SOURCE:
-        name, rows = PACKS_SOURCE, [r for r in expand_packs(TRAIN_PACKS, source.rows, seed) if supported(r.tool)]
+    if source.path in _EXPAND:
+        name = source.path
+        rows = [row for row in _EXPAND[name](TRAIN_PACKS, source.rows, seed) if supported(row.tool)]
     else:
         name = Path(source.path).stem
         rows, dropped = read_rows(source.path, source.rows, seed)
