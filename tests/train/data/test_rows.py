@@ -67,12 +67,20 @@ def test_a_kept_row_has_the_called_tool_and_the_spans(write):
     ("reason", "line"),
     [
         ("no call", record(calls=[])),
-        ("several calls", record(calls=record()["calls"] * 2)),
+        ("one tool is called twice", record(calls=record()["calls"] * 2)),
         ("several turns", record(messages=user("A table", "for 4 at Luigi's"))),
         ("empty query", record(messages=user(" "))),
         ("long query", record(messages=user("a" * 501))),
         ("called tool is not listed", record(calls=[{"name": "call_taxi", "arguments": {}}])),
         ("number of properties", record(calls=[{"name": "cancel", "arguments": {}}])),
+        (
+            "argument that is not declared",
+            record(calls=[{"name": "book_table", "arguments": {"people": 4, "day": "Luigi's"}}]),
+        ),
+        (
+            "refers to another call's result",
+            record(calls=[{"name": "book_table", "arguments": {"people": 4, "place": "$var_1.result$"}}]),
+        ),
         (
             "number of properties",
             with_parameters({"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(9)}}, {}),
@@ -94,6 +102,19 @@ def test_dropped_rows_are_counted_by_reason(write, reason, line):
     rows, dropped = read_rows(write(record(), line))
     assert [row.id for row in rows] == ["demo-0"]
     assert dropped == Counter({reason: 1})
+
+
+def test_calls_of_different_tools_are_rows_of_one_group(write):
+    other = BOOK | {"name": "call_taxi"}
+    tools = [{"type": "function", "function": tool} for tool in (OTHER, BOOK, other)]
+    calls = [{"name": name, "arguments": {"people": 4}} for name in ("call_taxi", "book_table", "cancel")]
+    rows, dropped = read_rows(write(record(tools=tools, calls=calls)))
+    assert [(row.id, row.group, row.tool["name"]) for row in rows] == [
+        ("demo-0/0", "demo-0", "call_taxi"),
+        ("demo-0/1", "demo-0", "book_table"),
+    ]
+    assert {row.query for row in rows} == {record()["messages"][0]["content"]}
+    assert dropped == {"number of properties": 1}
 
 
 def test_longest_query_and_most_properties_are_kept(write):
