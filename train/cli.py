@@ -20,6 +20,7 @@ from jaxdiff.errors import ConfigError, InputError, JaxdiffError, TrainingStoppe
 from jaxdiff.runtime.compilation import keep_compiled_programs
 
 from .compile_cli import compile_main
+from .data_cli import data_main
 from .engine.curve import draw_curve
 from .evaluation.evaluate import evaluate
 from .evaluation.validate import figures, validation_rows
@@ -42,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     """Trains by the settings of the command line.
 
     Exit status: 0 done, 2 refused (one line on stderr says why), 130 interrupted, 143 stopped by SIGTERM, state saved.
-    `router` as the first word trains the router of a head, `compile` compiles the step of a pod without one.
+    `router` as the first word trains the router of a head, `compile` compiles the step of a pod without one, `data`
+    shows what a source holds.
     """
     words = sys.argv[1:] if argv is None else argv
     try:
@@ -50,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
             train_router(words[1:])
         elif words[:1] == ["compile"]:
             return compile_main(words[1:])
+        elif words[:1] == ["data"]:
+            return data_main(words[1:])
         else:
             launch, rest = launch_from_args(words)
             settings = settings_from_args(rest)
@@ -128,8 +132,8 @@ def _remember(settings: TrainSettings) -> None:
 
 # What must not change while a run goes on: its result would be neither of the two.
 _LASTING = (
-    "base", "head", "data", "reading", "steps", "batch_size", "microbatches", "optimizer", "decay", "learning_rate",
-    "weight_decay", "warmup", "clip_norm", "ema_decay", "base_dtype", "head_dtype", "seed",
+    "base", "head", "head_config", "data", "reading", "steps", "batch_size", "microbatches", "optimizer", "decay",
+    "learning_rate", "weight_decay", "warmup", "clip_norm", "ema_decay", "base_dtype", "head_dtype", "seed",
 )  # fmt: skip
 
 
@@ -152,7 +156,10 @@ def _validate(
         return {"rows": "not measured; a run on several hosts is validated afterwards"}
     recipe, asked = RECIPES[settings.head], validation_rows()
     head = recipe.head(prepared.base, trained.config, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params))
-    return figures(asked, recipe.fill(head, asked, features, progress_line("validation")))
+    measured = figures(asked, recipe.fill(head, asked, features, progress_line("validation")))
+    if recipe.found is not None:
+        measured["percent_found"] = recipe.found(head, asked, features)
+    return measured
 
 
 def _card(

@@ -92,6 +92,7 @@ class TrainSettings:
     data: tuple[Source, ...] = _setting(
         (Source(PACKS_SOURCE, 4),), "data mix; 'packs' names the packs of the package, 'varied' variations of them"
     )
+    head_config: str = _setting("", "sizes and switches of the head, as hidden=160,without=mixing+competition")
     reading: str = _setting(
         "stored", f"how the base reads the rows: {' or '.join(READING)} (once before training and kept; in every step)"
     )
@@ -105,6 +106,7 @@ class TrainSettings:
     warmup: int = _setting(50, "steps of linear warm-up")
     clip_norm: float = _setting(1.0, "bound of the gradient's global norm")
     ema_decay: float = _setting(0.998, "of the moving average of the parameters, which becomes the head")
+    workers: int = _setting(0, "processes that prepare batches, 0 for a thread of this one")
     mesh: str = _setting("", "devices along each axis, as fsdp=4,tensor=2; what is left is data")
     base_dtype: str = _setting("", f"in which the base is held and computes: {', '.join(DTYPES)}; default: as stored")
     head_dtype: str = _setting("float32", f"in which the head computes, {' or '.join(DTYPES)}; it is kept in float32")
@@ -129,6 +131,8 @@ class TrainSettings:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be one of {', '.join(filter(None, known))}")
         if self.reading == "online" and self.head != "reader":
             raise ConfigError(f"reading='online' is for the reader; head={self.head!r} reads stored rows")
+        if self.reading == "online" and self.workers:
+            raise ConfigError(f"workers={self.workers} prepare stored rows; with reading='online' it must be 0")
         MeshShape.parse(self.mesh)
         if not self.data:
             raise ConfigError("data is empty; at least one source is needed")
@@ -137,7 +141,7 @@ class TrainSettings:
             raise ConfigError(f"data names {', '.join(sorted(repeated))} more than once")
         for name in ("steps", "batch_size", "microbatches", "checkpoint_every", "log_every"):
             _check_integer(name, getattr(self, name), 1)
-        for name in ("seed", "warmup", "evaluate_every"):
+        for name in ("seed", "warmup", "evaluate_every", "workers"):
             _check_integer(name, getattr(self, name), 0)
         if self.batch_size % self.microbatches:
             raise ConfigError(f"batch_size={self.batch_size} is not a multiple of microbatches={self.microbatches}")

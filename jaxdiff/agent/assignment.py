@@ -17,10 +17,10 @@ from jaxdiff.schema.merge import check_value
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value
 
 STARTS, ENDS = 5, 2
-# Nats that a span pays for words that another field has taken, and for words that its field cannot take as a value.
+# Nats that two spans pay for words that both take, and one for words that its field cannot take as a value.
 OVERLAP_COST = 4.0
 NOT_A_VALUE_COST = 6.0
-BEAM = 32
+NODES = 20_000
 
 
 @dataclass(frozen=True)
@@ -62,24 +62,45 @@ def best_spans(
 
 
 def assign(spans: Sequence[Sequence[Span]]) -> list[Span | None]:
-    """One span for each field, the most probable together (beam search); None where a field has no spans.
+    """One span for each field, the most probable together; None where a field has no spans.
 
-    spans: the possible spans of each field. Overlap and words without a value cost what the constants say.
+    spans: the possible spans of each field. Words without a value and each pair of spans that share a token cost what
+    the constants say. The choice is exact (branch and bound) unless it takes more than `NODES` nodes; then it is the
+    best found until there, never worse than taking fields one after the other.
     """
-    order = sorted(range(len(spans)), key=lambda i: -max((span.score for span in spans[i]), default=-np.inf))
-    beam: list[tuple[float, dict[int, Span]]] = [(0.0, {})]
-    for i in order:
-        if not spans[i]:
-            continue
-        longer = []
-        for total, chosen in beam:
-            for span in spans[i]:
-                cost = OVERLAP_COST * any(span.overlaps(other) for other in chosen.values())
-                cost += NOT_A_VALUE_COST * (not span.understood)
-                longer.append((total + span.score - cost, chosen | {i: span}))
-        beam = sorted(longer, key=lambda pair: -pair[0])[:BEAM]
-    best = beam[0][1]
+    asked = [i for i in range(len(spans)) if spans[i]]
+    options = {
+        i: sorted(((span.score - NOT_A_VALUE_COST * (not span.understood), span) for span in spans[i]), key=_worth)
+        for i in asked
+    }
+    # Sure fields first: what they take bounds the others soonest.
+    order = sorted(asked, key=lambda i: -options[i][0][0])
+    # At most this much is gained by the fields from a place on.
+    most = [sum(options[i][0][0] for i in order[place:]) for place in range(len(order) + 1)]
+    best_total, best, nodes = -np.inf, {}, 0
+
+    def search(place: int, total: float, chosen: dict[int, Span]) -> None:
+        nonlocal best_total, best, nodes
+        if place == len(order):
+            best_total, best = total, dict(chosen)
+            return
+        i = order[place]
+        priced = [
+            (own - OVERLAP_COST * sum(span.overlaps(other) for other in chosen.values()), span)
+            for own, span in options[i]
+        ]
+        for gained, span in sorted(priced, key=_worth):
+            nodes += 1
+            if total + gained + most[place + 1] <= best_total or (nodes > NODES and best):
+                break
+            search(place + 1, total + gained, chosen | {i: span})
+
+    search(0, 0.0, {})
     return [best.get(i) for i in range(len(spans))]
+
+
+def _worth(option: tuple[float, Span]) -> float:
+    return -option[0]
 
 
 def understood(text: str, field: Field) -> bool:

@@ -11,8 +11,9 @@ from jaxdiff.diffusion.corruption import corrupt_batch
 from jaxdiff.diffusion.denoise import DenoiseConfig, denoise
 from jaxdiff.diffusion.features import Features
 from jaxdiff.diffusion.reader import head as reader
+from jaxdiff.diffusion.reader.canvas_loss import KNOWN_VOCABULARY, SAMPLED_VOCABULARY
 from jaxdiff.diffusion.reader.config import ReaderConfig
-from jaxdiff.diffusion.reader.loss import KNOWN_VOCABULARY, OWNER_WEIGHT, SAMPLED_VOCABULARY, loss
+from jaxdiff.diffusion.reader.loss import OWNER_WEIGHT, loss
 from jaxdiff.diffusion.schedules import LogLinear
 from jaxdiff.errors import ConfigError
 from tests.diffusion.reader_rows import (
@@ -97,7 +98,7 @@ def test_canvas_part_equals_the_exact_one_where_the_sample_is_the_whole_vocabula
     params, batch = random_params(CONFIG), random_batch(CONFIG, seed=2)
     features, labels = batch.features, batch.labels
     _, parts = value_of(params, CONFIG, SCHEDULE, KEY, batch)
-    _, noise, *_ = jax.random.split(KEY, 4)
+    noise = jax.random.split(jax.random.split(KEY)[1], 4)[0]
     corrupted, t = corrupt_batch(SCHEDULE, noise, labels.tokens, features.canvas.value_mask, CONFIG.mask_id)
     whole = jax.jit(reader.predict, static_argnums=1)(params, CONFIG, features, corrupted, t).logits
     losses = [
@@ -105,7 +106,7 @@ def test_canvas_part_equals_the_exact_one_where_the_sample_is_the_whole_vocabula
         for row, n in np.argwhere(np.asarray(corrupted) == CONFIG.mask_id)
         if features.canvas.value_mask[row, n]
     ]
-    assert len(losses) > 10
+    assert len(losses) > 5
     assert float(parts["canvas"]) == pytest.approx(np.mean(losses), rel=1e-4)
 
 

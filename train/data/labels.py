@@ -10,7 +10,7 @@ import numpy as np
 from jaxdiff.agent.prompting import tokens_at
 from jaxdiff.schema.budget import slot_tokens
 from jaxdiff.schema.equality import same_value
-from jaxdiff.schema.fields import Field
+from jaxdiff.schema.fields import Field, Kind
 from jaxdiff.schema.tools import Tool
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value, write_value
 
@@ -54,6 +54,8 @@ def label_row(row: Row, tool: Tool, offsets: list[tuple[int, int]], encode: Enco
         copied[i] = label_source(row, field)
         if field.name in row.spans:
             found = tokens_at(offsets, row.query, *row.spans[field.name])
+            if found is not None and copied[i] == 1 and field.kind in (Kind.INTEGER, Kind.NUMBER):
+                found = fewest_tokens(found, offsets, row.query, field, value)
             if found is not None:
                 start[i], end[i] = found
         if field.candidates:
@@ -64,6 +66,35 @@ def label_row(row: Row, tool: Tool, offsets: list[tuple[int, int]], encode: Enco
         if len(ids) <= size:
             slots.append((i, ids, size))
     return RowLabels(start, end, presence, candidate, copied, tuple(slots))
+
+
+def fewest_tokens(
+    tokens: tuple[int, int], offsets: list[tuple[int, int]], query: str, field: Field, value: object
+) -> tuple[int, int]:
+    """The tokens without the words at the end, then at the start, that the value does not need.
+
+    Where a number is said with its unit or with words around ("42.2 km", "lot number 77"), data do not agree on whether
+    those belong to it. "two days" stays, where hours are asked for.
+    """
+    first, last = tokens
+
+    def says(first: int, last: int) -> bool:
+        try:
+            return same_value(parse_value(query[offsets[first][0] : offsets[last][1]], field), value)
+        except ValueNotUnderstood:
+            return False
+
+    # A word begins with the token that holds its space.
+    begins = [i for i in range(first + 1, last + 1) if query[offsets[i][0]].isspace()]
+    for begin in reversed(begins):
+        if not says(first, begin - 1):
+            break
+        last = begin - 1
+    for begin in begins:
+        if begin > last or not says(begin, last):
+            break
+        first = begin
+    return first, last
 
 
 def label_source(row: Row, field: Field) -> int:

@@ -17,6 +17,7 @@ from ..data.rows import Row, supported
 from ..reading.batches import pad_queries, to_float32
 from ..reading.features import FeatureStore, Progress, extract
 from .evaluate import Fill, evaluate
+from .reading import reading_report
 
 PER_TOOL, SEED = 5, 2
 
@@ -31,7 +32,7 @@ def stored_fill(
     head: ReaderHead, rows: Sequence[tuple[Row, Tool | None]], features: Path, progress: Progress | None = None
 ) -> Fill:
     """Fills `rows` by a reader. features: folder in which what the base says of them is kept."""
-    store = extract(head.base, [row for row, tool in rows if tool is not None], features, "validation", progress)
+    store = _store(head, rows, features, progress)
     places = {row.id: i for i, row in enumerate(store.rows)}
     config = DenoiseConfig()
 
@@ -46,6 +47,17 @@ def stored_fill(
         return {name: found.value for name, found in filling.fields.items()}
 
     return fill
+
+
+def found_figures(head: ReaderHead, rows: Sequence[tuple[Row, Tool | None]], features: Path) -> dict[str, float]:
+    """Percent right of what a reader finds in the rows (see `reading_report`)."""
+    return reading_report(head, _store(head, rows, features, None)).figures()
+
+
+def _store(
+    head: ReaderHead, rows: Sequence[tuple[Row, Tool | None]], features: Path, progress: Progress | None
+) -> FeatureStore:
+    return extract(head.base, [row for row, tool in rows if tool is not None], features, "validation", progress)
 
 
 def _sizes(store: FeatureStore, row: int) -> tuple[int, int, int]:

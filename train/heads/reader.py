@@ -20,6 +20,7 @@ from jaxdiff.diffusion.schedules import NoiseSchedule, schedule_by_name
 
 from ..reading.statistics import set_statistics
 from ..settings import TrainSettings
+from .options import head_options
 from .training import BatchSource, Evaluate, Show, Trained, train_head
 
 STATISTICS_BATCHES = 16
@@ -40,7 +41,7 @@ def train_reader(
     evaluate: Evaluate | None = None,
 ) -> Trained:
     """Trains a reader, from the newest checkpoint in `settings.out` if there is one."""
-    config = reader_config(base)
+    config = reader_config(base, **head_options(settings.head_config, ReaderConfig))
     # Batches of steps that are never reached; every process measures on all of their rows.
     measured = [_features(source, settings.steps + i) for i in range(STATISTICS_BATCHES)]
     params = set_statistics(reader.init(jax.random.key(settings.seed), config), measured)

@@ -15,7 +15,7 @@ from jaxdiff.schema.tools import Tool
 
 from ..data.rows import Row
 from ..evaluation.evaluate import Fill, fill_by
-from ..evaluation.validate import stored_fill
+from ..evaluation.validate import found_figures, stored_fill
 from ..reading.batches import Batches
 from ..reading.canvases import CanvasBatches, extract_canvases
 from ..reading.features import extract
@@ -34,6 +34,7 @@ class Recipe:
     train: (settings, base's configuration, source of batches, log, evaluation) -> a finished run.
     head: (base, config, params) -> the head, ready to fill.
     fill: (head, rows, folder, progress) -> how it fills the rows.
+    found: (head, rows, folder) -> figures of what it finds before values are made of it; None for a head without spans.
     """
 
     extract: Callable[[FrozenBase, Sequence[Row], Path, str, Progress], RowStore]
@@ -41,6 +42,7 @@ class Recipe:
     train: Callable[..., Trained]
     head: Callable[[FrozenBase, Any, dict[str, Any]], Any]
     fill: Callable[[Any, Sequence[tuple[Row, Tool | None]], Path, Progress | None], Fill]
+    found: Callable[[Any, Sequence[tuple[Row, Tool | None]], Path], dict[str, float]] | None = None
 
 
 def _fill_by_reading(
@@ -50,6 +52,6 @@ def _fill_by_reading(
 
 
 RECIPES = {
-    "reader": Recipe(extract, Batches, train_reader, ReaderHead, stored_fill),
+    "reader": Recipe(extract, Batches, train_reader, ReaderHead, stored_fill, found_figures),
     "residual": Recipe(extract_canvases, CanvasBatches, train_residual, ResidualHead, _fill_by_reading),
 }

@@ -15,6 +15,7 @@ from jaxdiff.diffusion.residual_config import ResidualConfig
 from jaxdiff.diffusion.schedules import NoiseSchedule, schedule_by_name
 
 from ..settings import TrainSettings
+from .options import head_options
 from .training import BatchSource, Evaluate, Show, Trained, train_head
 
 # Scoring the whole vocabulary at every canvas position would be most of a training step.
@@ -42,7 +43,8 @@ def train_residual(
     """
     if config is None:
         sampled = SAMPLED_VOCABULARY if base.vocab_size > 2 * SAMPLED_VOCABULARY else None
-        config = ResidualConfig.for_base(base, sampled_vocabulary=sampled)
+        options = {"sampled_vocabulary": sampled} | head_options(settings.head_config, ResidualConfig)
+        config = ResidualConfig.for_base(base, **options)
     params = residual.init(jax.random.key(settings.seed), config)
     step_loss = partial(residual_loss, config, schedule_by_name("log_linear"))
     return train_head(settings, source, config, params, step_loss, show, evaluate)

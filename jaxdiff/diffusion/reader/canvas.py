@@ -71,7 +71,7 @@ class Composer(nn.Module):
         gate = dense(1, name="gate")(x)[..., 0].astype(jnp.float32)
         return Mixture(
             # Nothing can be copied from a query without tokens.
-            copy_gate=jnp.where(encoding.token_mask.any(-1)[:, None], gate, NOTHING),
+            copy_gate=jnp.where(encoding.token_mask.any(-1)[:, None] & ("copying" not in c.without), gate, NOTHING),
             query=dense(c.embedding, name="vocabulary")(x).astype(jnp.float32),
             pointer=self._pointer(x, encoding, owner, offset),
         )

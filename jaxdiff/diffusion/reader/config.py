@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,12 @@ from jaxdiff.errors import ConfigError
 
 # Longest span, in tokens, that is told apart by its length.
 MAX_SPAN = 48
+
+# What can be left out, to see what it brings.
+PARTS = (
+    "attention", "neighbours", "competition", "token_states", "key_states", "convolution", "mixing", "copying",
+)  # fmt: skip
+CANVAS_LOSSES = ("masked_mean", "nelbo")
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,15 @@ class ReaderConfig:
     rows. hidden: width of the network. canvas_layers, canvas_heads: its bidirectional part. feature_dropout: share of
     whole input features hidden from a row while training; dropout: of hidden units. prompt_dropout: share of training
     rows whose canvas sees nothing of the query; guidance needs some. time_conditioning: whether the canvas is told the
-    noise time.
+    noise time. context_layers: bidirectional layers over the query's states, before any field looks at them.
+
+    without: parts that are left out (see `PARTS`): the keys' own attention, that to neighbouring tokens, the claim
+    against the other fields, states of the query's tokens and of the keys, the convolution over tokens, the mixing
+    over fields, the canvas' copies of query tokens.
+
+    Training: canvas_loss: cross-entropy of masked tokens, their mean or weighted to the NELBO. on_policy: share of
+    rows whose canvas was partly filled by the head itself. distillation: weight of the frozen base's own distribution
+    of the composed tokens.
     """
 
     attention: int
@@ -45,16 +60,31 @@ class ReaderConfig:
     dropout: float = 0.2
     prompt_dropout: float = 0.0
     time_conditioning: bool = True
+    context_layers: int = 0
+    without: tuple[str, ...] = ()
+    canvas_loss: str = "masked_mean"
+    on_policy: float = 0.0
+    distillation: float = 0.0
 
     def __post_init__(self) -> None:
+        if unknown := [part for part in self.without if part not in PARTS]:
+            raise ConfigError(f"without={unknown[0]!r} is no part of the reader; known: {', '.join(PARTS)}")
+        if self.canvas_loss not in CANVAS_LOSSES:
+            raise ConfigError(f"canvas_loss={self.canvas_loss!r} is unknown; known: {', '.join(CANVAS_LOSSES)}")
+        if not 0 <= self.on_policy <= 1:
+            raise ConfigError(f"on_policy={self.on_policy} must be in [0, 1]")
+        if not 0 <= self.distillation < math.inf:
+            raise ConfigError(f"distillation={self.distillation} must be >= 0 and finite")
         for name, value in dataclasses.asdict(self).items():
+            if name in ("without", "canvas_loss", "on_policy", "distillation"):
+                continue
             if "dropout" in name:
                 if not 0 <= value < 1:
                     raise ConfigError(f"{name}={value} must be in [0, 1)")
             elif name == "time_conditioning":
                 if not isinstance(value, bool):
                     raise ConfigError(f"{name}={value!r} must be true or false")
-            elif value < 0 or (value == 0 and name not in ("mask_id", "null_id", "canvas_layers")):
+            elif value < 0 or (value == 0 and name not in ("mask_id", "null_id", "canvas_layers", "context_layers")):
                 raise ConfigError(f"{name}={value} must be > 0")
         if self.hidden % self.canvas_heads:
             raise ConfigError(f"{self.hidden=} is not a multiple of {self.canvas_heads=}")
@@ -72,7 +102,7 @@ class ReaderConfig:
     def from_dict(cls, values: dict[str, Any]) -> ReaderConfig:
         """Inverse of `to_dict`. Raises ConfigError for unknown or missing keys."""
         try:
-            return cls(**values)
+            return cls(**(values | {"without": tuple(values.get("without", ()))}))
         except TypeError as error:
             raise ConfigError(f"not a reader configuration: {error}") from error
 

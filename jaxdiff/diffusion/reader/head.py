@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -57,7 +58,8 @@ def without_query(encoding: Encoding, rows: Array) -> Encoding:
     def hide(x: Array, instead: Any = 0) -> Array:
         return jnp.where(rows.reshape(-1, *(1,) * (x.ndim - 1)), instead, x)
 
-    return encoding.replace(
+    return replace(
+        encoding,
         tokens=hide(encoding.tokens),
         fields=hide(encoding.fields),
         span_start=hide(encoding.span_start, -jnp.log(jnp.float32(encoding.span_start.shape[-1]))),

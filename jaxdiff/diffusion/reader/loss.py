@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,20 +11,14 @@ import optax
 from jax import Array
 
 from jaxdiff.diffusion.batch import Batch
-from jaxdiff.diffusion.corruption import corrupt_batch
-from jaxdiff.diffusion.losses import masked_positions
-from jaxdiff.diffusion.reader.canvas import Mixture
+from jaxdiff.diffusion.reader.canvas_loss import canvas_loss
 from jaxdiff.diffusion.reader.config import ReaderConfig
-from jaxdiff.diffusion.reader.head import Params, embedding_rows, encode, mixture, without_query
-from jaxdiff.diffusion.reader.trunk import NOTHING, Encoding
-from jaxdiff.diffusion.sampled_vocabulary import sample_vocabulary
+from jaxdiff.diffusion.reader.head import Params, encode
+from jaxdiff.diffusion.reader.trunk import Encoding
 from jaxdiff.diffusion.schedules import NoiseSchedule
 from jaxdiff.errors import ConfigError
 
 OWNER_WEIGHT = 0.15
-# Vocabulary entries that a training step scores: those that stand on the batch's canvases, and others drawn at random.
-KNOWN_VOCABULARY = 640
-SAMPLED_VOCABULARY = 1024
 
 
 def loss(
@@ -34,7 +29,7 @@ def loss(
     batch: Batch,
     dtype: Any = jnp.float32,
 ) -> tuple[Array, dict[str, Array]]:
-    """One number to be lowered, and its parts (nats a field, canvas: nats a masked token), with the accuracy beside.
+    """One number to be lowered, its parts (nats a field; of the canvas see `canvas_loss`), and the accuracy beside.
 
     No gradient reaches the features. dtype: of the network's states; parameters and probabilities are float32. Raises
     ConfigError where the batch lacks the query or the embedding.
@@ -42,7 +37,7 @@ def loss(
     features, labels = jax.lax.stop_gradient(batch.features), batch.labels
     if features.query is None or features.embedding is None:
         raise ConfigError("the reader needs query features and the base's embedding")
-    dropout, noise, sample, unseen = jax.random.split(key, 4)
+    dropout, noise = jax.random.split(key)
     encoding = encode(params, config, features.query, dropout, dtype)
     mask = features.query.field_mask
     fields = jnp.maximum(mask.sum(), 1).astype(jnp.float32)
@@ -59,16 +54,9 @@ def loss(
         "owner": OWNER_WEIGHT * _owner_loss(encoding, batch) / fields,
     }
 
-    canvas, tokens = features.canvas, labels.tokens
-    value_mask = canvas.value_mask & canvas.exists
-    seen = encoding
-    if config.prompt_dropout:
-        seen = without_query(encoding, jax.random.bernoulli(unseen, config.prompt_dropout, tokens.shape[:1]))
-    corrupted, t = corrupt_batch(schedule, noise, tokens, value_mask, config.mask_id)
-    mixed = mixture(params, config, seen, canvas, corrupted, t, features.embedding, dtype)
-    predicted = masked_positions(corrupted, value_mask, config.mask_id)
-    nll = -_sampled_log_likelihood(sample, params, config, mixed, seen, tokens, features.embedding)
-    parts["canvas"] = jnp.where(predicted, nll, 0.0).sum() / jnp.maximum(predicted.sum(), 1).astype(jnp.float32)
+    parts |= canvas_loss(
+        params, config, schedule, noise, encoding, dataclasses.replace(batch, features=features), dtype
+    )
     return sum(parts.values(), jnp.zeros(())), parts | {"accuracy": _accuracy(encoding, batch)}
 
 
@@ -98,28 +86,3 @@ def _owner_loss(encoding: Encoding, batch: Batch) -> Array:
     owner = jnp.where(holds.any(1), jnp.argmax(holds, 1) + 1, 0)
     chosen = jnp.take_along_axis(encoding.owner, owner[:, None], axis=1)[:, 0]
     return jnp.where(encoding.token_mask, -chosen, 0.0).sum()
-
-
-def _sampled_log_likelihood(
-    key: Array,
-    params: Params,
-    config: ReaderConfig,
-    mixed: Mixture,
-    encoding: Encoding,
-    tokens: Array,
-    embedding: Array,
-) -> Array:
-    """[B, N] log-probability of the gold tokens under the mixture, over a sample of the vocabulary."""
-    standing = jnp.append(tokens.ravel(), jnp.array([config.null_id, config.mask_id], jnp.int32))
-    known = jnp.unique(standing, size=KNOWN_VOCABULARY, fill_value=-1)
-    vocabulary = sample_vocabulary(key, known, config.canvas_vocab_size, SAMPLED_VOCABULARY)
-    rows = embedding_rows(params, config, embedding, jnp.maximum(vocabulary.ids, 0))
-    # <MASK> is never an answer.
-    log_weight = jnp.where(vocabulary.ids == config.mask_id, -jnp.inf, vocabulary.log_weight)
-    scores = jnp.einsum("bnd,kd->bnk", mixed.query, rows) + log_weight[None, None]
-    normalizer = jax.nn.logsumexp(scores, -1)
-    gold = jnp.einsum("bnd,bnd->bn", mixed.query, embedding_rows(params, config, embedding, tokens))
-    composed = jax.nn.log_sigmoid(-mixed.copy_gate) + gold - normalizer
-    same = tokens[..., None] == encoding.token_ids[:, None]
-    pointer = jax.nn.logsumexp(jnp.where(same & encoding.token_mask[:, None], mixed.pointer, NOTHING), -1)
-    return jnp.logaddexp(composed, jax.nn.log_sigmoid(mixed.copy_gate) + pointer)

@@ -74,6 +74,22 @@ class Neighbours(nn.Module):
         return x + nn.gelu(nn.Dense(self.hidden, dtype=self.dtype, name="conv")(window))
 
 
+class Context(nn.Module):
+    """Residual bidirectional attention over the query's tokens [B, T, H]: the frozen base sees none that follow."""
+
+    hidden: int
+    heads: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, token_mask: Array) -> Array:
+        mask = token_mask[:, None, None, :] | jnp.eye(x.shape[1], dtype=bool)[None, None]
+        attention = nn.MultiHeadDotProductAttention(self.heads, dtype=self.dtype, force_fp32_for_softmax=True)
+        x = x + attention(nn.LayerNorm(dtype=self.dtype)(x), mask=mask)
+        wide = nn.gelu(nn.Dense(2 * self.hidden, dtype=self.dtype)(nn.LayerNorm(dtype=self.dtype)(x)))
+        return x + nn.Dense(self.hidden, dtype=self.dtype)(wide)
+
+
 class AcrossFields(nn.Module):
     """Residual mixing of each field with mean and maximum over all fields (axis 1), so that order does not matter."""
 
@@ -123,19 +139,22 @@ class Trunk(nn.Module):
 
         evidence = self._evidence(query)
         facts = jnp.concatenate([query.key_logprob.astype(jnp.float32) / 5, query.field_facts], -1)
-        states = Standardize(name="key_states")(query.key_states)
+        states = self._part("key_states", Standardize(name="key_states")(query.key_states))
         key = hide[2](jnp.concatenate([states, facts, self._strongest(evidence, mask)], -1))
         seen = jnp.concatenate([evidence, self._shape(query, fields)], -1)
         seen = hide[0](seen)
-        words = hide[1](Standardize(name="token_states")(query.token_states))
+        words = hide[1](self._part("token_states", Standardize(name="token_states")(query.token_states)))
 
         h = self._dense(c.hidden, name="seen")(seen)
         h += self._dense(c.hidden, use_bias=False, name="key")(key)[:, :, None]
-        h += self._dense(c.hidden, use_bias=False, name="words")(words)[:, None]
+        words = self._dense(c.hidden, use_bias=False, name="words")(words)
+        for i in range(c.context_layers):
+            words = Context(c.hidden, c.canvas_heads, self.dtype, name=f"context_{i}")(words, query.token_mask)
+        h += words[:, None]
         h = drop(nn.gelu(h))
-        h = Neighbours(c.hidden, self.dtype, name="near")(h, mask)
-        h = AcrossFields(c.hidden, self.dtype, name="rivals")(h, mask)
-        h = Neighbours(c.hidden, self.dtype, name="near_again")(h, mask)
+        h = self._unless("convolution", Neighbours(c.hidden, self.dtype, name="near"), h, mask)
+        h = self._unless("mixing", AcrossFields(c.hidden, self.dtype, name="rivals"), h, mask)
+        h = self._unless("convolution", Neighbours(c.hidden, self.dtype, name="near_again"), h, mask)
 
         inside = mask[..., 0]
         start = self._score("start_seen", seen) + self._score("start", h)
@@ -151,7 +170,8 @@ class Trunk(nn.Module):
         scores = [start.max(-1) / 10, owned.max(-1), (weight * owned).sum(-1)]
         v = jnp.concatenate([pooled, highest, jnp.stack(scores, -1), key], -1)
         v = nn.gelu(self._dense(c.hidden, name="field")(v))
-        v = drop(AcrossFields(c.hidden, self.dtype, name="fields")(jnp.where(exists, v, 0.0), exists))
+        v = jnp.where(exists, v, 0.0)
+        v = drop(self._unless("mixing", AcrossFields(c.hidden, self.dtype, name="fields"), v, exists))
         return Encoding(
             tokens=h,
             fields=v,
@@ -165,6 +185,15 @@ class Trunk(nn.Module):
             copied=self._score("copied", jnp.concatenate([v, pooled], -1)),
             candidates=self._candidates(query, v, train),
         )
+
+    def _part(self, part: str, x: Array) -> Array:
+        """x, or zeros where the part is left out."""
+        return jnp.zeros_like(x) if part in self.config.without else x
+
+    def _unless(self, part: str, layer: nn.Module, x: Array, mask: Array) -> Array:
+        """The layer of x, or x itself where the part is left out."""
+        changed: Array = x if part in self.config.without else layer(x, mask)
+        return changed
 
     def _dense(self, size: int, **options: Any) -> nn.Dense:
         return nn.Dense(size, dtype=self.dtype, **options)
@@ -180,9 +209,9 @@ class Trunk(nn.Module):
         before = jnp.pad(own[:, :, :-1], ((0, 0), (0, 0), (1, 0), (0, 0)), constant_values=FAR)
         after = jnp.pad(own[:, :, 1:], ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=FAR)
         standard = Standardize(name="attention")
-        return jnp.concatenate(
-            [standard(own), standard(before), standard(after), Standardize(name="claim")(claim)], axis=-1
-        )
+        near = [self._part("neighbours", standard(x)) for x in (before, after)]
+        rivals = self._part("competition", Standardize(name="claim")(claim))
+        return jnp.concatenate([self._part("attention", standard(own)), *near, rivals], axis=-1)
 
     def _strongest(self, evidence: Array, mask: Array) -> Array:
         """[B, F, 2 (A + 1)]: the strongest attention to any token, and the strongest claim against the other fields."""

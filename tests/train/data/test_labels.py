@@ -1,5 +1,7 @@
 """Labels of hand-made rows against labels written down by hand."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,26 @@ def test_a_value_longer_than_its_slot_is_not_composed_and_keeps_its_other_labels
     found = labels_of({"what": too_long}, {"what": "doors"})
     assert found.slots == ()
     assert (found.presence[0], found.start[0], found.copied[0]) == (True, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "description", "kept"),
+    [
+        ("42.2 km", 42.2, "distance in km", "42.2"),
+        ("lot number 77", 77, "number", "77"),
+        ("0.5 mm/s", 0.5, "speed in mm/s", "0.5"),
+        ("two days", 48, "duration in hours", "two days"),
+        ("half an hour", 30, "minutes", "half an hour"),
+        ("three thousand euros", 3000, "amount", "three thousand"),
+    ],
+)
+def test_of_a_number_the_words_that_its_value_needs(said, value, description, kept):
+    pieces = [("" if i == 0 else " ") + word for i, word in enumerate(f"for {said} now".split(" "))]
+    # Digits and points are tokens of their own.
+    tokens = [part for piece in pieces for part in re.findall(r"\s?[A-Za-z/]+|\s?[\d.]", piece)]
+    schema = {"type": "number", "description": description}
+    tool = {"name": "measure", "description": "", "parameters": {"type": "object", "properties": {"x": schema}}}
+    query = "".join(tokens)
+    found = labels_of({"x": value}, {"x": said}, query, tokens, tool)
+    offsets = offsets_of(tokens)
+    assert query[offsets[found.start[0]][0] : offsets[found.end[0]][1]].strip() == kept

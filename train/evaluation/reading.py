@@ -1,0 +1,59 @@
+"""How well a reader finds values, before any of them is parsed or composed: starts, spans, presence, candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from jaxdiff.agent.assignment import assign, best_spans
+from jaxdiff.agent.fill_diffusion import ReaderHead
+from jaxdiff.base.buckets import CANDIDATES, FIELDS, TOKENS
+from jaxdiff.diffusion.reader.trunk import Encoding
+
+from ..data.labels import RowLabels
+from ..reading.batches import label_store, pad_queries, to_float32
+from ..reading.features import FeatureStore
+from .evaluate import Report
+
+_TOGETHER = 16
+
+
+def reading_report(head: ReaderHead, store: FeatureStore) -> Report:
+    """Counts over the fields of stored rows.
+
+    start: the most probable first token of a value, where the row tells the right one. span: first and last token after
+    the assignment, for fields without candidates that the head takes up. presence: of optional fields. choice: the
+    most probable candidate where the call has the field, by kind too.
+    """
+    report, labels = Report(), label_store(head.base, store)
+    for first in range(0, len(store), _TOGETHER):
+        numbers = list(range(first, min(first + _TOGETHER, len(store))))
+        padded = [(store, number) for number in numbers + numbers[-1:] * (_TOGETHER - len(numbers))]
+        size = [max(int(store.sizes[axis][number]) for number in numbers) for axis in "FTC"]
+        shape = [next(b for b in sizes if n <= b) for n, sizes in zip(size, (FIELDS, TOKENS, CANDIDATES), strict=True)]
+        encoding = jax.device_get(head.encode(to_float32(pad_queries(padded, *shape))))
+        for row, number in enumerate(numbers):
+            _count(report, store, number, labels[number], jax.tree.map(lambda x, row=row: x[row], encoding))
+    return report
+
+
+def _count(report: Report, store: FeatureStore, number: int, gold: RowLabels, said: Encoding) -> None:
+    fields, query = store.tool(number).fields, store.rows[number].query
+    offsets: Sequence[tuple[int, int]] = [(a, b) for a, b in store.token_offsets(number).tolist()]
+    present, start, end = np.asarray(said.presence) > 0, np.asarray(said.span_start), np.asarray(said.span_end)
+    taken = [i for i, field in enumerate(fields) if (field.required or present[i]) and not field.candidates]
+    found = assign([best_spans(start[i], end[i], fields[i], query, offsets) for i in taken])
+    for i, span in zip(taken, found, strict=True):
+        if gold.start[i] >= 0 and span is not None:
+            report.count("span", (span.first, span.last) == (gold.start[i], gold.end[i]))
+    for i, field in enumerate(fields):
+        if not field.required:
+            report.count("presence", bool(present[i] == gold.presence[i]))
+        if gold.start[i] >= 0:
+            report.count("start", bool(np.argmax(start[i]) == gold.start[i]))
+        if gold.candidate[i] >= 0:
+            right = bool(np.argmax(said.candidates[i, : len(field.candidates)]) == gold.candidate[i])
+            report.count("choice", right)
+            report.count(f"choice_{field.kind}", right)
