@@ -49,24 +49,35 @@ class RowStore:
         self.rows = [rows[i] for i in index["rows"]]
         self.sizes: dict[str, np.ndarray] = {axis: index[axis] for axis in _axes(parts)}
         self.widths = {name: part.width or int(index[f"width_{name}"]) for name, part in parts.items()}
-        self._axes = {name: part.axes for name, part in parts.items()}
+        self._layout = dict(parts)
+        self._open()
+
+    def _open(self) -> None:
         self._tools: dict[int, Tool] = {}
         self._starts: dict[str, np.ndarray] = {}
         self._parts: dict[str, np.ndarray] = {}
-        for name, part in parts.items():
+        for name, part in self._layout.items():
             lengths = np.prod([self.sizes[axis] for axis in part.axes], axis=0) * self.widths[name]
             self._starts[name] = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-            path = _path(folder, name, part)
+            path = _path(self.folder, name, part)
             self._parts[name] = (
                 np.memmap(path, part.dtype, "r") if path.stat().st_size else np.zeros(0, dtype=part.dtype)
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the maps, which would be pickled as the data they show: a copy opens them anew."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_tools", "_starts", "_parts")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def part(self, name: str, row: int) -> np.ndarray:
         """One part of one row, unpadded."""
-        shape = [int(self.sizes[axis][row]) for axis in self._axes[name]]
+        shape = [int(self.sizes[axis][row]) for axis in self._layout[name].axes]
         start, end = self._starts[name][row : row + 2]
         return self._parts[name][start:end].reshape(*shape, self.widths[name])
 
