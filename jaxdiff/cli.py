@@ -68,6 +68,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     call.add_argument("--fill", choices=("diffusion", "ar", "parallel"), help="default: diffusion")
     call.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
+    call.add_argument(
+        "--sampler",
+        choices=("confidence", "ancestral", "ancestral_cached"),
+        default="confidence",
+        help="which positions a step reveals: the most confident (default), or some at random by the noise schedule; "
+        "ancestral_cached predicts again only after a change, and needs a head without time conditioning",
+    )
+    call.add_argument(
+        "--guidance",
+        type=float,
+        default=0.0,
+        metavar="WEIGHT",
+        help="of classifier-free guidance, which needs a head trained with prompt dropout (default: 0, none)",
+    )
+    call.add_argument(
+        "--credit",
+        type=float,
+        default=0.0,
+        metavar="WEIGHT",
+        help="of a guess's credit for having been the best in earlier steps (default: 0, none)",
+    )
     call.add_argument("--base", default="default", metavar="NAME|PATH", help="a name, folder, .gguf file or org/repo")
     call.add_argument("--head", default="default", metavar="NAME|PATH", help="a folder (default: the shipped head)")
     call.add_argument("--dtype", choices=("float32", "bfloat16"), help="type the base computes in (default: as stored)")
@@ -94,6 +115,9 @@ def _call(options: argparse.Namespace) -> int:
         head=options.head,
         fill=options.fill,
         steps=options.steps,
+        sampler=options.sampler,
+        guidance=options.guidance,
+        credit=options.credit,
         temperature=options.temperature,
         seed=options.seed,
         dtype=options.dtype,

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -156,5 +157,12 @@ def _denoise(
     def predict_logits(tokens: Array, t: Array) -> Array:
         return reader.logits(params, config, encoding, canvas, tokens, t, embedding)
 
+    def predict_unconditional(tokens: Array, t: Array) -> Array:
+        unseen = reader.without_query(encoding, jnp.ones(tokens.shape[0], bool))
+        return reader.logits(params, config, unseen, canvas, tokens, t, embedding)
+
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, content)
-    return denoise(predict_logits, tokens, canvas.value_mask, keys, mask_id=config.mask_id, config=steps)
+    return denoise(
+        predict_logits, tokens, canvas.value_mask, keys, mask_id=config.mask_id, config=steps,
+        unconditional=predict_unconditional,
+    )  # fmt: skip

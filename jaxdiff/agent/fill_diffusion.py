@@ -77,8 +77,9 @@ def fill_diffusion(
 ) -> list[Filling]:
     """Fills each call as if it were alone: as many as the largest bucket holds in one encoding and one denoising.
 
-    present: of each call; None: the head decides for all.
+    present: of each call; None: the head decides for all. Raises ConfigError for a sampler that the head cannot serve.
     """
+    config.check_head(prompt_dropout=head.config.prompt_dropout, time_conditioning=head.config.time_conditioning)
     told = [None] * len(readings) if present is None else present
     asked = [pair for pair in zip(readings, told, strict=True) if pair[0].tool.fields]
     filled: list[Filling] = []

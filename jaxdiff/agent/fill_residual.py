@@ -102,8 +102,10 @@ def fill_residual(
 ) -> Filling:
     """Fills the fields of one call from what was read of the query.
 
-    present: exactly these fields are filled; None: the head decides.
+    present: exactly these fields are filled; None: the head decides. Raises ConfigError for a sampler that the head
+    cannot serve.
     """
+    denoising.check_head(prompt_dropout=head.config.prompt_dropout, time_conditioning=True)
     tool = reading.tool
     if not tool.fields:
         return Filling({})
@@ -151,7 +153,9 @@ def fill_residual(
     trace = None
     if composed:
         owners = [(position, tool.fields[i].name) for i in wanted for position in slots[i]]
-        values = jax.tree.map(lambda x: x[:, :, [position for position, _ in owners]], result.trace)
+        places = [position for position, _ in owners]
+        names = ("revealed", "tokens", "confidence")
+        values = replace(result.trace, **{name: getattr(result.trace, name)[:, :, places] for name in names})
         trace = FillTrace.of(base, values, 0, tuple(name for _, name in owners), {mask_id: "·", null_id: ""})
     return Filling(filled, absence, trace)
 
@@ -202,18 +206,26 @@ def _denoise(
     filled_first: [1, N] bool, positions that may not take <NULL>: the first of a value that must be there.
     """
 
-    def predict_logits(tokens: Array, t: Array) -> Array:
+    def predict_from(features: Features, tokens: Array, t: Array) -> Array:
         logits = residual.predict(params, config, features, tokens, t).logits
         null = jnp.where(filled_first, -jnp.inf, logits[..., config.null_id])
         return logits.at[..., config.null_id].set(null)
+
+    def predict_logits(tokens: Array, t: Array) -> Array:
+        return predict_from(features, tokens, t)
+
+    def predict_unconditional(tokens: Array, t: Array) -> Array:
+        return predict_from(residual.without_query(features, jnp.ones(1, bool)), tokens, t)
 
     tokens, scores = jnp.asarray(tokens), None
     if options is not None:
         scores = _score(predict_logits(tokens, jnp.ones(1)), options, config.mask_id)
         tokens = tokens.at[0].set(_placed(tokens[0], scores, options))
-    return denoise(
-        predict_logits, tokens, features.canvas.value_mask, key, mask_id=config.mask_id, config=steps
-    ), scores
+    result = denoise(
+        predict_logits, tokens, features.canvas.value_mask, key, mask_id=config.mask_id, config=steps,
+        unconditional=predict_unconditional,
+    )  # fmt: skip
+    return result, scores
 
 
 def _positions(options: Options) -> Any:

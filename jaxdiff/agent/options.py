@@ -26,6 +26,7 @@ class Options:
     names: "apart" compares query and tools read apart; "list" lets the base score the names after a list of the tools.
     decide_by: what says whether a tool serves the query, "fit" or "decision" (decision tokens); None: the better one.
     Calls: fill: "diffusion", "ar" or "parallel". steps: denoising steps. trace: keep what each denoising step did.
+    sampler, guidance, credit: see `DenoiseConfig`; a head may not serve all of them.
     Text: max_new_tokens, top_k, top_p, min_p, repetition_penalty (see `Sampling`), stop: strings that end it.
     thinking_budget: tokens after which a thought is ended.
     temperature: 0 takes the most probable token, in calls and in text. seed: of the randomness above it.
@@ -36,6 +37,9 @@ class Options:
     temperature: float = 0.0
     seed: int = 0
     trace: bool = False
+    sampler: str = "confidence"
+    guidance: float = 0.0
+    credit: float = 0.0
     mode: str = "auto"
     tool_choice: Any = "auto"
     names: str = "apart"
@@ -62,7 +66,13 @@ class Options:
 
     def denoising(self) -> DenoiseConfig:
         """The denoising loop's part."""
-        return DenoiseConfig(steps=self.steps, temperature=self.temperature)
+        return DenoiseConfig(
+            steps=self.steps,
+            temperature=self.temperature,
+            sampler=self.sampler,
+            guidance=self.guidance,
+            credit=self.credit,
+        )
 
     def speaking(self, thinking: bool) -> SpeakingOptions:
         """The part of answers in text. thinking: whether a thought comes first."""

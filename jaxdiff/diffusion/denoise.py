@@ -1,61 +1,34 @@
-"""The denoising loop: a masked canvas is filled in a fixed number of steps, the most confident positions first.
+"""The denoising loop: a masked canvas is filled in a fixed number of steps.
 
-The order is that of S3 (self-adaptive schema scaffolding): structure is given, values are revealed step by step.
+Structure is given, values are revealed step by step (S3, self-adaptive schema scaffolding): the most confident
+positions first, or at random as the noise schedule has it. A step predicts all masked positions (guided where so
+configured), proposes a token for each (helped by credit where so configured), and reveals some.
 Shapes: B rows, N canvas positions, V canvas vocabulary, S steps.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array, lax
 
-from jaxdiff.diffusion.unmask import propose_tokens, select_above, select_least_confident, select_most_confident
+from jaxdiff.diffusion.ancestral import reveal_chance, select_at_random
+from jaxdiff.diffusion.credit import Credit, earn, fuse
+from jaxdiff.diffusion.denoise_config import DenoiseConfig
+from jaxdiff.diffusion.guidance import PredictLogits, guided
+from jaxdiff.diffusion.unmask import (
+    allowed_logits,
+    propose_tokens,
+    select_above,
+    select_least_confident,
+    select_most_confident,
+)
 from jaxdiff.errors import ConfigError
 
-REVEAL_RULES = ("top_k", "threshold")
-
-
-@dataclass(frozen=True)
-class DenoiseConfig:
-    """How a canvas is filled.
-
-    steps: number of steps; the last reveals whatever is left.
-    reveal: `top_k`, the most confident positions of a row; `threshold`, all of at least that confidence, at least one.
-    top_k: positions a step; None: what is left, divided by the steps left, rounded up.
-    threshold: confidence that `threshold` asks for.
-    temperature: 0 takes the most probable token, above it is sampled.
-    remask: how many tokens revealed in earlier steps a step masks again, those of lowest running confidence (the
-        highest confidence that predictions at the position ever had; after He et al., arXiv 2508.13148). The last step
-        masks none, and a row that is filled at the start of a step is left alone.
-    Raises ConfigError, naming the value.
-    """
-
-    steps: int = 4
-    reveal: str = "top_k"
-    top_k: int | None = None
-    threshold: float = 0.9
-    temperature: float = 0.0
-    remask: int = 0
-
-    def __post_init__(self) -> None:
-        def check(condition: bool, message: str) -> None:
-            if not condition:
-                raise ConfigError(message)
-
-        check(self.steps >= 1, f"{self.steps=} must be >= 1")
-        check(self.reveal in REVEAL_RULES, f"{self.reveal=} is unknown; known: {', '.join(REVEAL_RULES)}")
-        check(self.top_k is None or self.top_k >= 1, f"{self.top_k=} must be >= 1")
-        check(self.top_k is None or self.reveal == "top_k", f"{self.top_k=} has no meaning with {self.reveal=}")
-        check(0 <= self.threshold <= 1, f"{self.threshold=} must lie in [0, 1]")
-        check(0 <= self.temperature < math.inf, f"{self.temperature=} must be >= 0 and finite")
-        check(self.remask >= 0, f"{self.remask=} must be >= 0")
+__all__ = ["DenoiseConfig", "DenoiseResult", "Trace", "denoise", "row_keys"]
 
 
 @struct.dataclass
@@ -65,11 +38,13 @@ class Trace:
     revealed: [S, B, N] bool, positions revealed in the step.
     tokens: [S, B, N] int32, the canvas after the step.
     confidence: [S, B, N] float32, as in `DenoiseResult`, after the step.
+    predicted: [S] bool, whether the step asked for a prediction.
     """
 
     revealed: Array
     tokens: Array
     confidence: Array
+    predicted: Array
 
 
 @struct.dataclass
@@ -77,7 +52,8 @@ class DenoiseResult:
     """A filled canvas.
 
     tokens: [B, N] int32.
-    confidence: [B, N] float32, probability with which the standing token was revealed; 1 for given tokens, 0 for masks.
+    confidence: [B, N] float32, probability with which the standing token was revealed, guidance and credit included; 1
+        for given tokens, 0 for masks.
     trace: what each step did.
     """
 
@@ -87,18 +63,31 @@ class DenoiseResult:
 
 
 @struct.dataclass
+class _Proposal:
+    """A token for each position [B, N] int32, its probability [B, N] float32, and the credit so far, or None."""
+
+    tokens: Array
+    probability: Array
+    credit: Credit | None
+
+
+@struct.dataclass
 class _Carry:
     """State of the loop.
 
     tokens: [B, N] int32.
     confidence: [B, N] float32.
     running: [B, N] float32, highest confidence of any prediction at the position so far.
+    proposal: the newest one.
+    changed: [] bool, whether any row's tokens have changed since.
     trace: filled up to the current step.
     """
 
     tokens: Array
     confidence: Array
     running: Array
+    proposal: _Proposal
+    changed: Array
     trace: Trace
 
 
@@ -114,7 +103,7 @@ def row_keys(key: Array, rows: int) -> Array:
 
 
 def denoise(
-    predict_logits: Callable[[Array, Array], Array],
+    predict_logits: PredictLogits,
     tokens: Array,
     value_mask: Array,
     key: Array,
@@ -122,69 +111,109 @@ def denoise(
     mask_id: int,
     config: DenoiseConfig,
     bias: Array | None = None,
+    unconditional: PredictLogits | None = None,
 ) -> DenoiseResult:
     """Fill every value position that holds <MASK>, in `config.steps` steps of one `lax.fori_loop`.
 
-    Each step predicts all masked positions and reveals some. Once no row has a mask left, the remaining steps skip the
-    prediction. Other positions never change. Rows are independent: none sees another's tokens or randomness.
+    Once no row has a mask left, the remaining steps skip the prediction. Other positions never change. Rows are
+    independent: none sees another's tokens or randomness.
 
     predict_logits: (tokens [B, N] int32, t [B] float32) -> logits [B, N, V]; t is the fraction of steps left, 1 at the
-        first step. Called inside the loop, so it must be traceable.
-    tokens: [B, N] int32. value_mask: [B, N] bool. key: one random key, or one a row ([B]); unused at temperature 0.
+        first step. Called inside the loop, so it must be traceable. The cached sampler takes it to ignore t.
+    tokens: [B, N] int32. value_mask: [B, N] bool. key: one random key, or one a row ([B]); unused by the `confidence`
+        sampler at temperature 0.
     bias: [B, N, V] added to the logits in every step, or None; -inf forbids a token.
+    unconditional: as `predict_logits`, without what guidance is to lead towards; never called where guidance is 0.
+    Raises ConfigError for guidance without `unconditional`, and for a number of keys that is not that of the rows.
     """
     rows = tokens.shape[0]
     tokens = tokens.astype(jnp.int32)
     slots = value_mask & (tokens == mask_id)
+    predict = guided(predict_logits, unconditional, config.guidance)
     keys = row_keys(key, rows)
+    token_keys, place_keys = jax.vmap(jax.random.split, out_axes=1)(keys) if config.ancestral else (keys, keys)
 
-    def advance(step: Array, carry: _Carry) -> tuple[_Carry, Array]:
-        steps_left = config.steps - step
-        last = steps_left == 1
-        masked = slots & (carry.tokens == mask_id)
-        t = jnp.full((rows,), jnp.float32(steps_left) / config.steps)
-        step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, step) if config.temperature > 0 else None
-        proposed, probability = propose_tokens(
-            predict_logits(carry.tokens, t), mask_id=mask_id, bias=bias, temperature=config.temperature, keys=step_keys
-        )
+    def time_left(step: Array) -> Array:
+        return (config.steps - step).astype(jnp.float32) / config.steps
+
+    def propose(step: Array, carry: _Carry) -> _Proposal:
+        logits = predict(carry.tokens, jnp.full((rows,), time_left(step)))
+        logits = allowed_logits(logits, mask_id=mask_id, bias=bias)
+        credit = carry.proposal.credit
+        if credit is not None:
+            masked = slots & (carry.tokens == mask_id)
+            credit = earn(credit, step, logits, masked, decay=config.credit_decay, power=config.credit_power)
+            logits = fuse(credit, logits, config.credit)
+        step_keys = token_keys
+        if config.temperature > 0 and not config.ancestral:
+            # The ancestral samplers reveal a position once and for all, which takes one draw whenever it comes; only so
+            # can a proposal be kept in place of logits.
+            step_keys = jax.vmap(jax.random.fold_in, (0, None))(token_keys, step)
+        return _Proposal(*propose_tokens(logits, temperature=config.temperature, keys=step_keys), credit)
+
+    def select(step: Array, probability: Array, masked: Array) -> Array:
+        if config.ancestral:
+            chance = reveal_chance(config.schedule, time_left(step), time_left(step + 1))
+            return select_at_random(jax.vmap(jax.random.fold_in, (0, None))(place_keys, step), masked, chance)
         if config.reveal == "threshold":
-            revealed = select_above(probability, masked, config.threshold)
+            return select_above(probability, masked, config.threshold)
+        remaining = masked.sum(axis=1)
+        adaptive = -(-remaining // (config.steps - step))
+        count = adaptive if config.top_k is None else jnp.full_like(remaining, config.top_k)
+        return select_most_confident(probability, masked, count)
+
+    def advance(step: Array, carry: _Carry) -> tuple[_Carry, Array, Array]:
+        last = step == config.steps - 1
+        masked = slots & (carry.tokens == mask_id)
+        if config.cached:
+            predicted = carry.changed
+            proposal = lax.cond(predicted, propose, lambda _, carry: carry.proposal, step, carry)
         else:
-            remaining = masked.sum(axis=1)
-            adaptive = -(-remaining // steps_left)
-            count = adaptive if config.top_k is None else jnp.full_like(remaining, config.top_k)
-            revealed = select_most_confident(probability, masked, count)
-        revealed = jnp.where(last, masked, revealed)
+            predicted, proposal = jnp.array(True), propose(step, carry)
+        probability = proposal.probability
+        revealed = jnp.where(last, masked, select(step, probability, masked))
 
         running = jnp.where(masked, jnp.maximum(carry.running, probability), carry.running)
-        new_tokens = jnp.where(revealed, proposed, carry.tokens)
+        new_tokens = jnp.where(revealed, proposal.tokens, carry.tokens)
         confidence = jnp.where(revealed, probability, carry.confidence)
         if config.remask > 0:
             active = masked.any(axis=1) & ~last
             again = select_least_confident(running, slots & ~masked, jnp.where(active, config.remask, 0))
             new_tokens = jnp.where(again, mask_id, new_tokens)
             confidence = jnp.where(again, 0.0, confidence)
-        return dataclasses.replace(carry, tokens=new_tokens, confidence=confidence, running=running), revealed
+        carry = dataclasses.replace(
+            carry, tokens=new_tokens, confidence=confidence, running=running, proposal=proposal, changed=revealed.any()
+        )
+        return carry, revealed, predicted
 
-    def rest(step: Array, carry: _Carry) -> tuple[_Carry, Array]:
-        return carry, jnp.zeros_like(slots)
+    def rest(step: Array, carry: _Carry) -> tuple[_Carry, Array, Array]:
+        return carry, jnp.zeros_like(slots), jnp.array(False)
 
     def body(step: Array, carry: _Carry) -> _Carry:
         open_left = (slots & (carry.tokens == mask_id)).any()
-        carry, revealed = lax.cond(open_left, advance, rest, step, carry)
+        carry, revealed, predicted = lax.cond(open_left, advance, rest, step, carry)
         trace = Trace(
             revealed=carry.trace.revealed.at[step].set(revealed),
             tokens=carry.trace.tokens.at[step].set(carry.tokens),
             confidence=carry.trace.confidence.at[step].set(carry.confidence),
+            predicted=carry.trace.predicted.at[step].set(predicted),
         )
         return dataclasses.replace(carry, trace=trace)
 
-    shape = (config.steps, *tokens.shape)
+    shape, nothing = (config.steps, *tokens.shape), jnp.zeros(tokens.shape, jnp.float32)
+    credit = Credit.none(shape) if config.credit > 0 else None
     start = _Carry(
         tokens=tokens,
         confidence=jnp.where(slots, 0.0, 1.0),
-        running=jnp.zeros(tokens.shape, jnp.float32),
-        trace=Trace(jnp.zeros(shape, bool), jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.float32)),
+        running=nothing,
+        proposal=_Proposal(tokens, nothing, credit),
+        changed=jnp.array(True),
+        trace=Trace(
+            revealed=jnp.zeros(shape, bool),
+            tokens=jnp.zeros(shape, jnp.int32),
+            confidence=jnp.zeros(shape, jnp.float32),
+            predicted=jnp.zeros(config.steps, bool),
+        ),
     )
     end = lax.fori_loop(0, config.steps, body, start)
     return DenoiseResult(tokens=end.tokens, confidence=end.confidence, trace=end.trace)

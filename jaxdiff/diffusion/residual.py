@@ -9,6 +9,8 @@ Shapes: B rows, N canvas positions, D base hidden size, H head hidden size, V ca
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -71,6 +73,18 @@ def predict(params: Params, config: ResidualConfig, features: Features, tokens: 
     return Prediction(logits=_logits(params, config, features, _hidden(params, config, features, tokens, t)))
 
 
+def without_query(features: Features, rows: Array) -> Features:
+    """Features whose `rows` ([B] bool) know nothing of the prompt: the base's states are 0 there.
+
+    For prompt dropout in training and for the unconditional half of guidance (arXiv 2207.12598).
+    """
+
+    def hide(states: Array | None) -> Array | None:
+        return None if states is None else jnp.where(rows[:, None, None], 0, states)
+
+    return replace(features, canvas_states=hide(features.canvas_states), prompt_states=hide(features.prompt_states))
+
+
 def loss(
     params: Params, config: ResidualConfig, schedule: NoiseSchedule, key: Array, batch: Batch
 ) -> tuple[Array, dict[str, Array]]:
@@ -82,7 +96,9 @@ def loss(
     features = jax.lax.stop_gradient(batch.features)
     tokens, mask_id = batch.labels.tokens, config.mask_id
     value_mask = features.canvas.value_mask & features.canvas.exists
-    noise_key, vocabulary_key = jax.random.split(key)
+    noise_key, vocabulary_key, unseen = jax.random.split(key, 3)
+    if config.prompt_dropout:
+        features = without_query(features, jax.random.bernoulli(unseen, config.prompt_dropout, tokens.shape[:1]))
     corrupted, t = corrupt_batch(
         schedule, noise_key, tokens, value_mask, mask_id, fully_masked_share=config.fully_masked_share
     )

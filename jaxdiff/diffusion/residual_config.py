@@ -30,6 +30,7 @@ class ResidualConfig:
     objective: `cross_entropy` on masked positions, or weighted to the `nelbo`.
     fully_masked_share: share of training rows at t = 1, where answering starts.
     sampled_vocabulary: how many tokens beside those of the batch a training step scores; None for all.
+    prompt_dropout: share of training rows without the base's states; guidance needs some.
     Raises ConfigError, naming the value.
     """
 
@@ -49,6 +50,7 @@ class ResidualConfig:
     objective: str = "cross_entropy"
     fully_masked_share: float = 0.5
     sampled_vocabulary: int | None = None
+    prompt_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         def check(condition: bool, message: str) -> None:
@@ -74,6 +76,7 @@ class ResidualConfig:
             self.sampled_vocabulary is None or self.sampled_vocabulary >= 1, f"{self.sampled_vocabulary=} must be >= 1"
         )
         check(0 <= self.fully_masked_share <= 1, f"{self.fully_masked_share=} must lie in [0, 1]")
+        check(0 <= self.prompt_dropout < 1, f"{self.prompt_dropout=} must be in [0, 1)")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""

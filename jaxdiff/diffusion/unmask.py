@@ -10,21 +10,25 @@ import jax.numpy as jnp
 from jax import Array
 
 
-def propose_tokens(
-    logits: Array, *, mask_id: int, bias: Array | None = None, temperature: float = 0.0, keys: Array | None = None
-) -> tuple[Array, Array]:
-    """Propose a token for each position: ([B, N] int32 tokens, [B, N] float32 their probability).
+def allowed_logits(logits: Array, *, mask_id: int, bias: Array | None = None) -> Array:
+    """[B, N, V] float32 logits without <MASK>, which is never proposed.
 
-    The probability is that of the softmax over all tokens but <MASK>, which is never proposed. At temperature 0 the
-    most probable token; above, a sample of softmax(logits / temperature) by the Gumbel-max trick.
-
-    logits: [B, N, V]. bias: [B, N, V] added to the logits (-inf forbids a token; one token must stay allowed).
-    keys: [B] random keys, one a row, needed if temperature > 0; noise depends on row key and position alone.
+    bias: [B, N, V] added to the logits (-inf forbids a token; one token must stay allowed), or None.
     """
     logits = logits.astype(jnp.float32)
     if bias is not None:
         logits = logits + bias
-    logits = logits.at[..., mask_id].set(-jnp.inf)
+    return logits.at[..., mask_id].set(-jnp.inf)
+
+
+def propose_tokens(logits: Array, *, temperature: float = 0.0, keys: Array | None = None) -> tuple[Array, Array]:
+    """Propose a token for each position: ([B, N] int32 tokens, [B, N] float32 their probability under the logits).
+
+    At temperature 0 the most probable token; above, a sample of softmax(logits / temperature) by the Gumbel-max trick.
+
+    logits: [B, N, V] float32, as of `allowed_logits`. keys: [B] random keys, one a row, needed if temperature > 0;
+    noise depends on row key and position alone.
+    """
     scores = logits
     if temperature > 0:
         if keys is None:

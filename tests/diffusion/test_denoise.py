@@ -13,72 +13,7 @@ from hypothesis import strategies as st
 
 from jaxdiff.diffusion.denoise import DenoiseConfig, denoise
 from jaxdiff.errors import ConfigError
-
-B, N, V, MASK = 3, 7, 11, 10
-TABLE = jnp.asarray(np.random.default_rng(0).normal(size=(V, V)), jnp.float32)
-PLACE = jnp.asarray(np.random.default_rng(1).normal(size=(N, V)), jnp.float32)
-
-
-def predict(tokens, t):
-    """Logits that depend on the whole row, on the position and on the time; <MASK> is the favourite."""
-    row = TABLE[tokens].sum(axis=1)
-    logits = PLACE[None] + jnp.sin(row)[:, None, :] * 2 + jnp.cos(5 * t)[:, None, None] * TABLE[None, :N]
-    return logits.at[..., MASK].add(20.0)
-
-
-def canvas(seed=0, masked_share=0.7):
-    rng = np.random.default_rng(seed)
-    value_mask = rng.random((B, N)) < 0.8
-    tokens = rng.integers(0, V - 1, (B, N))
-    tokens[rng.random((B, N)) < masked_share] = MASK
-    return jnp.asarray(tokens, jnp.int32), jnp.asarray(value_mask)
-
-
-def plain_loop(tokens, value_mask, keys, config, bias):
-    """The same in plain Python: one row after another, one position after another."""
-    tokens, value_mask = np.array(tokens), np.asarray(value_mask)
-    confidence = np.ones((B, N), np.float32)
-    trace = []
-    slots = [[i for i in range(N) if value_mask[b, i] and tokens[b, i] == MASK] for b in range(B)]
-    running = np.zeros((B, N), np.float32)
-    for b in range(B):
-        confidence[b, slots[b]] = 0
-    for step in range(config.steps):
-        left = config.steps - step
-        logits = np.asarray(predict(jnp.asarray(tokens), jnp.full((B,), left / config.steps, jnp.float32)))
-        logits = logits + np.asarray(bias)
-        revealed = np.zeros((B, N), bool)
-        for b in range(B):
-            masked = [i for i in slots[b] if tokens[b, i] == MASK]
-            standing = [i for i in slots[b] if tokens[b, i] != MASK]
-            if not masked:
-                continue
-            proposal, probability = {}, {}
-            for i in masked:
-                scores = logits[b, i, :MASK].astype(np.float64)
-                chances = np.exp(scores - scores.max())
-                chances /= chances.sum()
-                if config.temperature > 0:
-                    noise_key = jax.random.fold_in(jax.random.fold_in(keys[b], step), i)
-                    scores = scores / config.temperature + np.asarray(jax.random.gumbel(noise_key, (V,)))[:MASK]
-                proposal[i] = int(np.argmax(scores))
-                probability[i] = chances[proposal[i]]
-                running[b, i] = max(running[b, i], probability[i])
-            by_confidence = sorted(masked, key=lambda i: (-probability[i], i))
-            if left == 1:
-                chosen = masked
-            elif config.reveal == "threshold":
-                chosen = [i for i in masked if probability[i] >= config.threshold] or by_confidence[:1]
-            else:
-                chosen = by_confidence[: config.top_k or math.ceil(len(masked) / left)]
-            for i in chosen:
-                tokens[b, i], confidence[b, i], revealed[b, i] = proposal[i], probability[i], True
-            if left > 1:
-                for i in sorted(standing, key=lambda i: (running[b, i], i))[: config.remask]:
-                    tokens[b, i], confidence[b, i] = MASK, 0
-        trace.append((revealed, tokens.copy(), confidence.copy()))
-    return tokens, confidence, trace
-
+from tests.diffusion.plain_denoising import MASK, B, N, V, assert_equals_plain_loop, canvas, plain_loop, predict
 
 # Each is compiled once for the whole file; together they cover every option, and the options that act on one another.
 CONFIGS = (
@@ -118,13 +53,7 @@ def test_equals_a_plain_loop(config, seed, masked_share, biased):
     bias = forbid_half(seed) if biased else NO_BIAS
     keys = jax.random.split(jax.random.key(seed), B)
     result = filler(config)(tokens, value_mask, keys, bias)
-    want_tokens, want_confidence, want_trace = plain_loop(tokens, value_mask, keys, config, bias)
-    np.testing.assert_array_equal(result.tokens, want_tokens)
-    np.testing.assert_allclose(result.confidence, want_confidence, atol=1e-5)
-    for step, (revealed, stood, confidence) in enumerate(want_trace):
-        np.testing.assert_array_equal(result.trace.revealed[step], revealed)
-        np.testing.assert_array_equal(result.trace.tokens[step], stood)
-        np.testing.assert_allclose(result.trace.confidence[step], confidence, atol=1e-5)
+    assert_equals_plain_loop(result, plain_loop(predict, tokens, value_mask, keys, config, bias))
 
     slots = np.asarray(value_mask & (tokens == MASK))
     assert (np.asarray(result.tokens)[slots] != MASK).all()

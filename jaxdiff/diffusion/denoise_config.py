@@ -1,0 +1,93 @@
+"""How a masked canvas is filled: the sampler and its settings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from jaxdiff.diffusion.schedules import LogLinear, NoiseSchedule
+from jaxdiff.errors import ConfigError
+
+SAMPLERS = ("confidence", "ancestral", "ancestral_cached")
+REVEAL_RULES = ("top_k", "threshold")
+DEFAULT_SCHEDULE = LogLinear()
+
+
+@dataclass(frozen=True)
+class DenoiseConfig:
+    """How a canvas is filled.
+
+    steps: number of steps; the last reveals whatever is left.
+    sampler: `confidence`, the most confident positions first; `ancestral`, positions at random as the noise schedule
+        has it (MDLM's reverse process, arXiv 2406.07524; its samples are those at temperature 1); `ancestral_cached`,
+        the same without a prediction after steps that revealed nothing.
+    temperature: 0 takes the most probable token, above it is sampled.
+    guidance: weight w of classifier-free guidance, log p = (1 + w) log p_conditional - w log p_unconditional (Ho &
+        Salimans, arXiv 2207.12598); 0 computes nothing more.
+    Of `confidence` alone:
+    reveal: `top_k`, the most confident positions of a row; `threshold`, all of at least that confidence, at least one.
+    top_k: positions a step; None: what is left, divided by the steps left, rounded up.
+    threshold: confidence that `threshold` asks for.
+    remask: how many tokens revealed in earlier steps a step masks again, those of lowest running confidence (the
+        highest confidence that predictions at the position ever had; after He et al., arXiv 2508.13148). The last step
+        masks none, and a row that is filled at the start of a step is left alone.
+    credit, credit_decay, credit_power: weight, decay and power of trace credit (see `credit.py`); 0: none. The default
+        decay and power are those of dInfer (arXiv 2510.08666), whose weight is 0.7.
+    Of the ancestral samplers alone:
+    schedule: the noise schedule.
+    Raises ConfigError, naming the value.
+    """
+
+    steps: int = 4
+    reveal: str = "top_k"
+    top_k: int | None = None
+    threshold: float = 0.9
+    temperature: float = 0.0
+    remask: int = 0
+    sampler: str = "confidence"
+    schedule: NoiseSchedule = DEFAULT_SCHEDULE
+    guidance: float = 0.0
+    credit: float = 0.0
+    credit_decay: float = 0.8
+    credit_power: float = 0.2
+
+    def __post_init__(self) -> None:
+        def check(condition: bool, message: str) -> None:
+            if not condition:
+                raise ConfigError(message)
+
+        check(self.steps >= 1, f"{self.steps=} must be >= 1")
+        check(self.sampler in SAMPLERS, f"{self.sampler=} is unknown; known: {', '.join(SAMPLERS)}")
+        check(self.reveal in REVEAL_RULES, f"{self.reveal=} is unknown; known: {', '.join(REVEAL_RULES)}")
+        check(self.top_k is None or self.top_k >= 1, f"{self.top_k=} must be >= 1")
+        check(self.top_k is None or self.reveal == "top_k", f"{self.top_k=} has no meaning with {self.reveal=}")
+        check(0 <= self.threshold <= 1, f"{self.threshold=} must lie in [0, 1]")
+        check(0 <= self.temperature < math.inf, f"{self.temperature=} must be >= 0 and finite")
+        check(self.remask >= 0, f"{self.remask=} must be >= 0")
+        check(0 <= self.guidance < math.inf, f"{self.guidance=} must be >= 0 and finite")
+        check(0 <= self.credit < math.inf, f"{self.credit=} must be >= 0 and finite")
+        check(0 <= self.credit_decay <= 1, f"{self.credit_decay=} must lie in [0, 1]")
+        check(0 <= self.credit_power < math.inf, f"{self.credit_power=} must be >= 0 and finite")
+        if self.ancestral:
+            for name, idle in (("reveal", "top_k"), ("top_k", None), ("remask", 0), ("credit", 0)):
+                value = getattr(self, name)
+                check(value == idle, f"self.{name}={value!r} has no meaning with {self.sampler=}")
+        else:
+            check(self.schedule == DEFAULT_SCHEDULE, f"{self.schedule=} has no meaning with {self.sampler=}")
+
+    @property
+    def ancestral(self) -> bool:
+        """Whether positions are revealed at random, as the noise schedule has it."""
+        return self.sampler != "confidence"
+
+    @property
+    def cached(self) -> bool:
+        """Whether a prediction is used again where nothing was revealed since."""
+        return self.sampler == "ancestral_cached"
+
+    def check_head(self, *, prompt_dropout: float, time_conditioning: bool) -> None:
+        """Raises ConfigError where a head trained in this way cannot serve."""
+        if self.guidance > 0 and prompt_dropout == 0:
+            raise ConfigError(f"guidance={self.guidance} needs a head trained with prompt dropout; this one has none")
+        if self.cached and time_conditioning:
+            raise ConfigError(f"sampler={self.sampler!r} needs a head without time conditioning; this one has it")
