@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("startup", "conversion", "throughput", "parity", "accuracy", "routing", "sharded_load", "quantised")
+NAMES = (
+    "startup", "conversion", "throughput", "parity", "accuracy", "routing", "sharded_load", "quantised", "train_step",
+    "samplers", "ablation",
+)  # fmt: skip
 
 
 def main(names: list[str]) -> int:

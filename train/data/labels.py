@@ -17,14 +17,15 @@ from jaxdiff.schema.values import ValueNotUnderstood, parse_value, write_value
 from .rows import Row
 
 Encode = Callable[[str], Sequence[int]]
+Slot = tuple[int, tuple[int, ...], int]
+"""A value that may be composed: number of its field, its token ids without <NULL>, and tokens of the whole slot."""
 
 
 @dataclass(frozen=True)
 class RowLabels:
     """One row's `Labels`, unpadded (F fields).
 
-    start, end, candidate, copied: [F] int32. presence: [F] bool. slots: for each value that may be composed, its field
-    and the token ids of its whole slot, without <NULL>;
+    start, end, candidate, copied: [F] int32. presence: [F] bool. slots: of the values that may be composed.
     """
 
     start: np.ndarray
@@ -32,7 +33,7 @@ class RowLabels:
     presence: np.ndarray
     candidate: np.ndarray
     copied: np.ndarray
-    slots: tuple[tuple[int, tuple[int, ...], int], ...]
+    slots: tuple[Slot, ...]
 
     def slot_copied(self, slot: int) -> int:
         """`copied` of the field that a slot belongs to."""

@@ -15,17 +15,21 @@ from jax.sharding import Mesh
 
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.store import load_base
-from jaxdiff.errors import InputError
+from jaxdiff.diffusion.reader.config import ReaderConfig
+from jaxdiff.errors import ConfigError, InputError
 from jaxdiff.sharding import MeshShape, make_mesh, replicated
 
 from ..data.packs import TRAIN_PACKS, expand_packs
 from ..data.rows import Row, read_rows, supported
 from ..data.variations import vary_packs
 from ..engine.flops import peak_flops
+from ..reading.batches import label_store
 from ..reading.features import progress_line
 from ..reading.online import TokenBatches, TokenRows, read_online, reading_flops
 from ..reading.stored import attach_embedding, frozen_part
+from ..reading.teacher import TeacherStore, extract_teacher
 from ..settings import PACKS_SOURCE, VARIED_SOURCE, Source, TrainSettings
+from .options import head_options
 from .recipes import RECIPES
 from .training import BatchSource
 
@@ -87,7 +91,8 @@ def prepare(settings: TrainSettings, features: Path, say: Callable[[str], None])
         })  # fmt: skip
     weights = [source.weight for source in settings.data]
     make: Any = TokenBatches if online else recipe.batches
-    drawn = make(base, parts, weights, settings.batch_size, settings.seed)
+    taught = {"teachers": teachers} if (teachers := _teachers(settings, base, parts, features)) else {}
+    drawn = make(base, parts, weights, settings.batch_size, settings.seed, **taught)
     say(
         f"{drawn.rows()} rows, {settings.steps} steps of {settings.batch_size}"
         + (f", mesh {mesh.shape}" if mesh else "")
@@ -105,6 +110,23 @@ def prepare(settings: TrainSettings, features: Path, say: Callable[[str], None])
         peak=peak_flops(jax.devices()),
     )
     return Prepared(base, batches, data)
+
+
+def _teachers(
+    settings: TrainSettings, base: FrozenBase, parts: Sequence[Any], features: Path
+) -> list[TeacherStore] | None:
+    """What the base itself would write in the rows of each part, where the head's configuration asks for it."""
+    if settings.head != "reader" or not head_options(settings.head_config, ReaderConfig).get("distillation"):
+        return None
+    if settings.reading == "online":
+        raise ConfigError("distillation learns from rows that were read before; it needs reading='stored'")
+    return [
+        extract_teacher(
+            base, part, [label.slots for label in label_store(base, part)], features, source.path.rpartition("/")[2],
+            progress_line("teacher"),
+        )
+        for part, source in zip(parts, settings.data, strict=True)
+    ]  # fmt: skip
 
 
 def load_source(source: Source, seed: int, say: Callable[[str], None]) -> tuple[str, list[Row]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -16,6 +17,7 @@ from jaxdiff.diffusion.features import Canvas, Features, Labels, QueryFeatures
 from ..data.drawing import ALL_ROWS, Drawing
 from ..data.labels import RowLabels, label_row
 from .features import FeatureStore
+from .teacher import KEPT, TeacherStore, taught_positions
 
 # Rows of similar size (query tokens, fields) go together; larger ones are not trained on.
 SIZES = tuple((tokens, fields) for tokens in (32, 48, 80) for fields in (5, 8))
@@ -23,12 +25,22 @@ CANDIDATES, CANVAS = 12, 48
 
 
 class Batches:
-    """Endless batches over several stores; a row is drawn with a probability proportional to its store's weight."""
+    """Endless batches over several stores; a row is drawn with a probability proportional to its store's weight.
+
+    teachers: for each store what the base itself would write, where the head is to learn from that too.
+    """
 
     def __init__(
-        self, base: FrozenBase, stores: Sequence[FeatureStore], weights: Sequence[float], batch_size: int, seed: int
+        self,
+        base: FrozenBase,
+        stores: Sequence[FeatureStore],
+        weights: Sequence[float],
+        batch_size: int,
+        seed: int,
+        teachers: Sequence[TeacherStore] | None = None,
     ):
         self._null_id, self._stores, self._size = base.config.null_id, stores, batch_size
+        self._teachers = teachers
         self._labels = [label_store(base, store) for store in stores]
         self._drawing = Drawing(stores, weights, SIZES, _size_of, seed)
 
@@ -44,7 +56,12 @@ class Batches:
         labels = [self._labels[store][row] for store, row in drawn[rows]]
         query = pad_queries(stores, fields, tokens_padded, CANDIDATES)
         canvas, tokens = lay_canvas(labels, orders, self._null_id)
-        return Batch(Features(canvas=canvas, query=query), pad_labels(labels, fields, CANDIDATES, tokens))
+        asked = pad_labels(labels, fields, CANDIDATES, tokens)
+        if self._teachers is not None:
+            taught = [(self._teachers[store], row) for store, row in drawn[rows]]
+            ids, logprob = _lay_teaching(labels, orders, taught)
+            asked = dataclasses.replace(asked, teacher_ids=ids, teacher_logprob=logprob)
+        return Batch(Features(canvas=canvas, query=query), asked)
 
 
 def _size_of(store: FeatureStore, row: int) -> tuple[int, int] | None:
@@ -122,20 +139,45 @@ def pad_labels(labels: Sequence[RowLabels], fields: int, candidates: int, tokens
     )
 
 
+def slot_places(label: RowLabels, order: Sequence[int]) -> list[tuple[int, int]]:
+    """(number of the slot, its first position) of the slots that the canvas has room for."""
+    places, place = [], 0
+    for k in sorted(order, key=label.slot_copied):
+        size = label.slots[k][2]
+        if place + size <= CANVAS:
+            places.append((k, place))
+            place += size
+    return places
+
+
+def _lay_teaching(
+    labels: Sequence[RowLabels], orders: Sequence[Sequence[int]], taught: Sequence[tuple[TeacherStore, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the base would write at each position of `lay_canvas`: ids and log-probabilities [B, N, KEPT]."""
+    shape = (len(labels), CANVAS, KEPT)
+    ids, logprob = np.zeros(shape, np.int32), np.full(shape, -np.inf, np.float32)
+    for i, (label, order, (store, row)) in enumerate(zip(labels, orders, taught, strict=True)):
+        known = store.part("ids", row), store.part("logprob", row).astype(np.float32)
+        starts = np.cumsum([0, *map(taught_positions, label.slots)])
+        if len(known[0]) != starts[-1]:
+            # The row was too long to be read with its values.
+            continue
+        for k, place in slot_places(label, order):
+            here, there = slice(starts[k], starts[k + 1]), slice(place, place + starts[k + 1] - starts[k])
+            ids[i, there], logprob[i, there] = known[0][here], known[1][here]
+    return ids, logprob
+
+
 def lay_canvas(labels: Sequence[RowLabels], orders: Sequence[Sequence[int]], null_id: int) -> tuple[Canvas, np.ndarray]:
     """Slots of each row: values that must be composed first, then others in the row's order, as many as fit."""
     shape = (len(labels), CANVAS)
     field, offset = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
     tokens = np.full(shape, null_id, np.int32)
     for i, (label, order) in enumerate(zip(labels, orders, strict=True)):
-        place = 0
-        for k in sorted(order, key=label.slot_copied):
+        for k, place in slot_places(label, order):
             owner, ids, size = label.slots[k]
-            if place + size > CANVAS:
-                continue
             field[i, place : place + size], offset[i, place : place + size] = owner, np.arange(size)
             tokens[i, place : place + len(ids)] = ids
-            place += size
     return Canvas(field=field, offset=offset, exists=field >= 0), tokens
 
 

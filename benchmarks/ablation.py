@@ -1,0 +1,116 @@
+"""What each part of the reader brings: trained without it, same rows, steps and seed, measured on the validation packs.
+
+Rows of the training packs are read through the base once, then each variant trains from there. The figures are those
+of a head's card: what it finds (start, span, presence of optionals, choice among candidates) and whole calls. The last
+lines fill with the whole reader, spans assigned field by field instead of together. Differences of a few points are
+noise of one seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import report
+from jaxdiff.agent import fill_diffusion
+from jaxdiff.agent.assignment import NOT_A_VALUE_COST, OVERLAP_COST, Span
+from jaxdiff.base.store import cache_dir
+from jaxdiff.runtime.compilation import keep_compiled_programs
+from jaxdiff_train.evaluation.evaluate import evaluate
+from jaxdiff_train.evaluation.validate import validation_rows
+from jaxdiff_train.heads.recipes import RECIPES
+from jaxdiff_train.heads.source import prepare
+from jaxdiff_train.heads.training import Show
+from jaxdiff_train.settings import Source, TrainSettings
+
+# Name shown, and what `--head-config` of `python -m train` says.
+VARIANTS = {
+    "whole": "",
+    "without attention of the keys": "without=attention+neighbours+competition",
+    "without neighbouring attention": "without=neighbours",
+    "without competition": "without=competition",
+    "without states of tokens": "without=token_states",
+    "without states of keys": "without=key_states",
+    "without convolution": "without=convolution",
+    "without mixing over fields": "without=mixing",
+    "with bidirectional context": "context_layers=1",
+    "without copying on the canvas": "without=copying",
+    "without time conditioning": "time_conditioning=false",
+    "canvas weighted to the NELBO": "canvas_loss=nelbo",
+    "half of the canvases on-policy": "on_policy=0.5",
+}
+FOUND = ("start", "span", "presence", "choice", "choice_boolean")
+CALLS = ("whole_call", "field", "present")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Trains, measures and prints."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
+    parser.add_argument("--data", nargs="+", default=["packs:2"], help="as of `python -m train` (default: packs:2)")
+    parser.add_argument("--steps", type=int, default=400, help="updates of each variant (default: 400)")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
+    options = parser.parse_args(argv)
+    keep_compiled_programs()
+    rows = validation_rows()
+    shown = report.table(f"The reader, {options.steps} steps of 32", "variant", *FOUND, *CALLS)
+    figures: dict[str, Any] = {}
+    for name in options.variants:
+        head = _trained(options, VARIANTS[name])
+        found = RECIPES["reader"].found
+        assert found is not None
+        figures[name] = found(head, rows, _features()) | _filled(head, rows)
+        if name == "whole":
+            with patch.object(fill_diffusion, "assign", assign_greedily):
+                figures["spans field by field"] = _filled(head, rows)
+    for name, values in figures.items():
+        shown.add_row(name, *(f"{values[key]:.1f}" if key in values else "" for key in (*FOUND, *CALLS)))
+    asked = {"data": options.data, "steps": options.steps, "learning_rate": options.learning_rate, "seed": options.seed}
+    report.publish("ablation", shown, asked | {"percent_right": figures}, ("optax",))
+
+
+def assign_greedily(spans: Sequence[Sequence[Span]]) -> list[Span | None]:
+    """One span for each field, the surest field first, none reconsidered."""
+    chosen: dict[int, Span] = {}
+    for i in sorted(range(len(spans)), key=lambda i: -max((span.score for span in spans[i]), default=0.0)):
+        if spans[i]:
+            chosen[i] = max(spans[i], key=lambda span: _worth(span, list(chosen.values())))
+    return [chosen.get(i) for i in range(len(spans))]
+
+
+def _worth(span: Span, others: Sequence[Span]) -> float:
+    overlaps = sum(span.overlaps(other) for other in others)
+    return span.score - OVERLAP_COST * overlaps - NOT_A_VALUE_COST * (not span.understood)
+
+
+def _features() -> Path:
+    return cache_dir() / "features"
+
+
+def _trained(options: argparse.Namespace, head_config: str) -> Any:
+    with tempfile.TemporaryDirectory(prefix="jaxdiff-ablation-") as folder:
+        settings = TrainSettings(
+            Path(folder), data=tuple(map(Source.parse, options.data)), steps=options.steps, seed=options.seed,
+            learning_rate=options.learning_rate, weight_decay=0.05, checkpoint_every=options.steps,
+            head_config=head_config, ema_decay=0.99,
+        )  # fmt: skip
+        prepared = prepare(settings, _features(), print)
+        trained = RECIPES["reader"].train(settings, prepared.base.config, prepared.batches, Show(print))
+    return RECIPES["reader"].head(prepared.base, trained.config, jax.tree.map(jnp.asarray, trained.params))
+
+
+def _filled(head: Any, rows: Any) -> dict[str, float]:
+    percent = evaluate(rows, RECIPES["reader"].fill(head, rows, _features(), None)).figures()
+    return {name: percent[name] for name in CALLS}
+
+
+if __name__ == "__main__":
+    raise SystemExit(report.run(main))
