@@ -14,7 +14,7 @@ override TOOLS := $(value TOOLS)
 export Q TOOLS
 
 .DELETE_ON_ERROR:
-.PHONY: help run test parity pods lint bench lock clean
+.PHONY: help run test slow parity pods lint bench lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -25,6 +25,9 @@ run: .venv/.installed  ## Answer a query: make run Q="..." TOOLS=path.json
 
 test: .venv/.installed-dev  ## Run the tests that need no PyTorch
 	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/pods
+
+slow: .venv/.installed-dev  ## Run the tests that take minutes each
+	$(BIN)/python -m pytest -m slow
 
 parity: .venv/.installed-parity  ## Install PyTorch and compare with transformers
 	$(BIN)/python -m pytest tests/parity

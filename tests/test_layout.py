@@ -36,7 +36,7 @@ LATE_IMPORTERS = {"jaxdiff/cli.py", "jaxdiff/base/store.py"}
 # Where PyTorch may be imported: conversion, and comparison with it.
 PYTORCH_PLACES = ("convert/", "tests/parity/", "benchmarks/reference.py")
 # Used where somebody has it, and asked for by name where not; it would bring fifteen libraries to everybody's lock.
-OPTIONAL_LIBRARIES = {"wandb"}
+OPTIONAL_LIBRARIES = {"pyarrow", "wandb"}
 JAX_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
 
 

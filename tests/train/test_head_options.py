@@ -1,11 +1,11 @@
 """Sizes and switches of a head as words of the command line."""
 
 import pytest
-from jaxdiff_train.heads.options import head_options
 
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.residual_config import ResidualConfig
 from jaxdiff.errors import ConfigError
+from jaxdiff_train.heads.options import head_options
 
 
 def test_values_have_the_types_of_the_configuration():

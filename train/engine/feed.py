@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -15,15 +16,40 @@ from jaxdiff.errors import ConfigError
 PREPARED = 4
 
 
-def feed(batch_of: Callable[[int], Any], first: int, last: int, prepared: int = PREPARED) -> Iterator[Any]:
-    """The batches of steps `first` to `last` - 1, in order; up to `prepared` are made ahead on a thread.
+def feed(
+    batch_of: Callable[[int], Any], first: int, last: int, prepared: int = PREPARED, workers: int = 0
+) -> Iterator[Any]:
+    """The batches of steps `first` to `last` - 1, in order; up to `prepared` are made ahead, by a thread or by workers.
 
-    batch_of: a pure function of the step, so that a run that is resumed sees the batches it would have seen.
+    batch_of: a pure function of the step, so that a run that is resumed sees the batches it would have seen. workers:
+    number of processes, each of which gets a pickled copy of `batch_of` and makes every workers-th batch; 0 for a
+    thread. The batches are the same.
     """
     import grain
 
     steps = grain.MapDataset.range(first, last).map(batch_of)
-    return iter(steps.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=prepared)))
+    if not workers:
+        yield from steps.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=prepared))
+        return
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        # Grain asks for flags of its own, which only programs with absl's command line have parsed.
+        flags.FLAGS.mark_as_parsed()
+    options = grain.multiprocessing.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=prepared)
+    in_turn = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+    batches = iter(steps.to_iter_dataset(in_turn).mp_prefetch(options, worker_init_fn=_start_worker))
+    try:
+        yield from batches
+    finally:
+        batches.close()
+
+
+def _start_worker(number: int, workers: int) -> None:
+    """Keeps a worker off the accelerators, which are the trainer's, and leaves stopping at Ctrl-C to the trainer."""
+    # JAX is imported by now, but no device is opened before it is first computed with.
+    jax.config.update("jax_platforms", "cpu")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def host_rows(batch_size: int, sharding: NamedSharding | None) -> slice:

@@ -77,7 +77,8 @@ def _steps(plan: Run, state: TrainState, checkpoints: Checkpoints, stop: Interru
     settings, first = plan.settings, int(state.step)
     pending: _Pending | None = None
     with Profile(settings.out / "profile" if settings.profile else None, first) as profile:
-        for done, batch in enumerate(feed(plan.batch_of, first, settings.steps), first + 1):
+        batches = feed(plan.batch_of, first, settings.steps, workers=settings.workers)
+        for done, batch in enumerate(batches, first + 1):
             profile.at(done - 1)
             placed = place(batch, settings.batch_size, plan.batch_sharding)
             state, metrics = plan.step(state, plan.base, placed)

@@ -1,4 +1,4 @@
-"""Records in the files that people have: JSON Lines, a JSON list, or a folder of such."""
+"""Records in the files that people have: JSON Lines, a JSON list, parquet, or a folder of such."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_records(path: str | Path) -> Iterator[tuple[str, Record | InputError]]:
         for file in files:
             yield from read_records(file)
     elif path.suffix == ".parquet":
-        raise InputError(f"{path}: parquet is not read; write it as JSON Lines first (pandas: DataFrame.to_json)")
+        yield from _parquet(path)
     elif _begins_with_bracket(path):
         yield from _json_list(path)
     else:
@@ -66,6 +66,22 @@ def _json_list(path: Path) -> Iterator[tuple[str, Any]]:
         raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg} (column {error.colno})") from error
     for number, entry in enumerate(entries):
         yield f"{path}[{number}]", _checked(entry, f"{path}[{number}]")
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise InputError(f"{path}: reading parquet needs pyarrow: pip install pyarrow") from error
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as rows:
+            for batch in rows.iter_batches(batch_size=1000):
+                for record in batch.to_pylist():
+                    yield f"{path}[{number}]", record
+                    number += 1
+    except (OSError, ArrowException) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
 
 
 def _checked(value: Any, place: str) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -175,6 +176,27 @@ def test_a_folder_stands_for_its_files_in_order(tmp_path):
     empty.mkdir()
     with pytest.raises(InputError, match="without files"):
         read_rows(empty)
+
+
+def test_parquet_gives_what_json_gives(tmp_path):
+    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    for layout in ("xlam", "hermes", "toolace"):
+        text = FILES[layout].read_text()
+        records = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+        folder = tmp_path / layout
+        folder.mkdir()
+        for number, part in enumerate((records[:2], records[2:])):
+            parquet.write_table(arrow.Table.from_pylist(part), folder / f"train-{number}.parquet")
+        assert read_rows(folder) == read_rows(FILES[layout])
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"cannot read .*cut\.parquet"):
+        read_rows(tmp_path / "cut.parquet")
+
+
+def test_parquet_without_its_library_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"a\.parquet: reading parquet needs pyarrow: pip install pyarrow"):
+        read_rows(tmp_path / "a.parquet")
 
 
 def test_a_broken_list_is_named(tmp_path):
