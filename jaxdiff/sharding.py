@@ -123,7 +123,7 @@ class ShardingRules:
     def shardings(self, mesh: Mesh, tree: Any) -> Any:
         """A sharding for every array (or its shape) of `tree`."""
         return jax.tree_util.tree_map_with_path(
-            lambda path, leaf: NamedSharding(mesh, self.spec(mesh, _name(path), np.shape(leaf))), tree
+            lambda path, leaf: NamedSharding(mesh, self.spec(mesh, leaf_name(path), np.shape(leaf))), tree
         )
 
 
@@ -144,5 +144,6 @@ BASE_RULES = ShardingRules(
 )
 
 
-def _name(path: tuple[Any, ...]) -> str:
+def leaf_name(path: tuple[Any, ...]) -> str:
+    """The path of a leaf in a tree, "layers/self_attn/q_proj/kernel"."""
     return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -16,7 +16,7 @@ from jaxdiff.base.module import SmolLM
 from jaxdiff.base.quantised import SCALE_SUFFIX
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import InputError, WeightsError
-from jaxdiff.sharding import BASE_RULES, ShardingRules
+from jaxdiff.sharding import BASE_RULES, ShardingRules, leaf_name
 
 # Read at a time besides the largest parameter, so that the host never holds the model twice.
 _READ_AHEAD_GB = 1
@@ -84,7 +84,7 @@ def _require_fitting(path: Path, found: dict[str, Any], wanted: dict[str, Any]) 
 
 def _require_written(path: Path, params: dict[str, Any]) -> None:
     """Pages that were never written, as after a crash, read as zeros."""
-    names = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    names = [leaf_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     # One device's part may well be zero: all processes look at all parts, and come to the same answer.
     written = jax.device_get(_any_of_each(jax.tree.leaves(params)))
     empty = [name for name, anything in zip(names, written, strict=True) if not anything]
@@ -98,8 +98,4 @@ def _any_of_each(leaves: list[Any]) -> list[Any]:
 
 
 def _sizes(tree: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+    return {leaf_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}

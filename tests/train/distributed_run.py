@@ -1,15 +1,21 @@
 """One process of a training run on fake devices: `distributed_run.py OUT DEVICES MESH [COORDINATOR PROCESSES PROCESS]`.
 
-Trains a small head on batches of plain numbers, so that runs of any number of processes can be compared.
+Trains a small head on batches of plain numbers, so that runs of any number of processes can be compared. With
+TERMINATED=STEP in the environment, the process sends itself SIGTERM when it makes that step's batch, and takes its time
+over every batch, as a pod does that is told to leave.
 """
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.errors import TrainingStopped
 from jaxdiff.sharding import MeshShape, make_mesh
 from jaxdiff_train.heads.training import BatchSource, Show, train_head
 from jaxdiff_train.launch import launch_from_args, start
@@ -22,6 +28,10 @@ class Numbers:
     """Rows that depend on step and place alone."""
 
     def batch(self, step, rows=slice(None)):
+        if terminated := os.environ.get("TERMINATED"):
+            time.sleep(0.3)
+            if step == int(terminated):
+                os.kill(os.getpid(), signal.SIGTERM)
         drawn = np.random.default_rng(step).normal(size=(ROWS, WIDTH)).astype(np.float32)
         return drawn[rows]
 
@@ -46,7 +56,10 @@ def main(out, devices, mesh, *launch):
         "second": {"kernel": jnp.asarray(random.normal(size=(8192, WIDTH)) / 90, jnp.float32)},
     }
     source = BatchSource("base", {}, lambda base, batch: batch, Numbers(), make_mesh(MeshShape.parse(mesh)))
-    trained = train_head(settings, source, None, params, loss, Show(print))
+    try:
+        trained = train_head(settings, source, None, params, loss, Show(print))
+    except TrainingStopped:
+        sys.exit(143)
     if jax.process_index() == 0:
         np.savez(settings.out / "head.npz", **{name: leaf["kernel"] for name, leaf in trained.params.items()})
 

@@ -96,6 +96,27 @@ def test_a_head_is_trained_that_the_agent_accepts(place, capsys, monkeypatch):
         Agent.load("tiny", tools=[PAINT], head=folder)
 
 
+def test_what_is_asked_for_during_training_is_there_afterwards(place, capsys):
+    """Evaluation by the path that answers, a trace, event files; a head with every option of its loss."""
+    options = (
+        "prompt_dropout=0.5,time_conditioning=false,on_policy=0.5,distillation=0.2,canvas_loss=nelbo,without=mixing"
+    )
+    asked = RUN | {"--out": str(place / "run"), "--data": str(place / "rows.jsonl"), "--head-config": options}
+    asked |= {"--steps": "5", "--evaluate-every": "2"}
+    words = [word for pair in asked.items() for word in pair]
+    assert cli.main([*words, "--profile", "--tensorboard"]) == 0
+    lines = [json.loads(line) for line in (place / "run" / "metrics.jsonl").read_text().splitlines()]
+    evaluated = {line["step"]: line for line in lines if "validation_whole_call" in line}
+    assert sorted(evaluated) == [2, 4]
+    assert all(0 <= line["validation_field"] <= 100 for line in evaluated.values())
+    assert all("distilled" in line for line in lines if "loss" in line)
+    assert list((place / "run" / "profile").rglob("*.xplane.pb"))
+    assert list((place / "run" / "tensorboard").glob("events*"))
+    loaded = load_head(place / "run" / "head")
+    assert loaded.config["prompt_dropout"] == 0.5 and loaded.config["without"] == ["mixing"]
+    assert set(loaded.card["validation"]["percent_found"]) >= {"start", "presence"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -13,8 +13,8 @@ import pytest
 PROGRAM = Path(__file__).with_name("distributed_run.py")
 
 
-def run(out, processes, devices, mesh):
-    """Loss by step."""
+def run(out, processes, devices, mesh, terminated=None):
+    """Loss by step. terminated: (process, step) of a SIGTERM, upon which all must leave with status 143."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         coordinator = f"localhost:{free.getsockname()[1]}"
@@ -22,12 +22,12 @@ def run(out, processes, devices, mesh):
     started = [
         subprocess.Popen(
             [sys.executable, str(PROGRAM), str(out), str(devices), mesh, *words],
-            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+            env=os.environ | {"JAX_PLATFORMS": "cpu"} | _told(terminated, number),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for words in launch
+        for number, words in enumerate(launch)
     ]
     try:
         said = [process.communicate(timeout=120)[0] for process in started]
@@ -36,9 +36,16 @@ def run(out, processes, devices, mesh):
             process.kill()
             process.wait()
             process.stdout.close()
-    assert all(process.returncode == 0 for process in started), said
+    assert {process.returncode for process in started} == {143 if terminated else 0}, said
     lines = (out / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line)["loss"] for line in lines]
+
+
+def _told(terminated, number):
+    if terminated is None:
+        return {}
+    # Whoever gets no signal is as slow as the one that does.
+    return {"TERMINATED": str(terminated[1] if number == terminated[0] else -1)}
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +65,11 @@ def test_the_loss_curve_is_that_of_one_process(tmp_path, alone, processes, devic
     np.testing.assert_allclose(losses, alone[0], rtol=2e-4)
     for name, kernel in np.load(tmp_path / "head.npz").items():
         np.testing.assert_allclose(kernel, alone[1][name], atol=2e-4)
+
+
+def test_all_processes_leave_after_the_same_step_when_one_is_told_to(tmp_path, alone):
+    before = run(tmp_path, 2, 2, "fsdp=4", terminated=(1, 5))
+    stopped = max(int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit())
+    assert 0 < stopped < 20 and len(before) == stopped
+    losses = run(tmp_path, 2, 2, "fsdp=4")
+    np.testing.assert_allclose(losses, alone[0], rtol=2e-4)

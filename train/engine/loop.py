@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
 from jaxdiff.errors import TrainingDiverged, TrainingStopped
+from jaxdiff.sharding import leaf_name
 
 from ..settings import TrainSettings
 from .checkpoints import Checkpoints, DataPosition
@@ -156,7 +157,5 @@ class _Pending:
 def save_batch(path: Path, batch: Any) -> None:
     """All arrays of a batch by their path, for `numpy.load`."""
     leaves = jax.tree_util.tree_leaves_with_path(batch)
-    named: dict[str, Any] = {
-        jax.tree_util.keystr(where, simple=True, separator="/"): np.asarray(leaf) for where, leaf in leaves
-    }
+    named: dict[str, Any] = {leaf_name(where): np.asarray(leaf) for where, leaf in leaves}
     np.savez(path, **{name or "batch": leaf for name, leaf in named.items()})

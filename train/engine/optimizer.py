@@ -11,6 +11,7 @@ import jax
 import optax
 
 from jaxdiff.errors import ConfigError
+from jaxdiff.sharding import leaf_name
 
 TRAINED = "trained"
 FROZEN = "frozen"
@@ -86,7 +87,7 @@ def label_leaves(params: Any, table: Sequence[tuple[str, str]] = LABELS) -> Any:
     problems = []
 
     def label(path: tuple[Any, ...], _: Any) -> str:
-        name = _name(path)
+        name = leaf_name(path)
         found = [(pattern, label) for pattern, label in table if re.fullmatch(pattern, name)]
         if len(found) != 1:
             problems.append(f"{name} ({' and '.join(pattern for pattern, _ in found) or 'no pattern'})")
@@ -130,7 +131,7 @@ def _orthogonalised(params: Any) -> Any:
     """Matrices from inputs to outputs; tables of embeddings and what is not a matrix are left to AdamW."""
 
     def numbers(path: tuple[Any, ...], leaf: Any) -> Any:
-        name = _name(path)
+        name = leaf_name(path)
         if not name.endswith("kernel") or leaf.ndim not in (2, 3) or 1 in leaf.shape:
             return None
         if leaf.ndim == 2:
@@ -144,9 +145,5 @@ def _orthogonalised(params: Any) -> Any:
 
 def _matrices(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf.ndim >= 2 and not _NO_DECAY.fullmatch(_name(path)), params
+        lambda path, leaf: leaf.ndim >= 2 and not _NO_DECAY.fullmatch(leaf_name(path)), params
     )
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
