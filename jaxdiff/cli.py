@@ -1,4 +1,4 @@
-"""The command line: `jaxdiff call` and `chat`, and `train` and `convert`, which hand over to their own packages."""
+"""The command line: `jaxdiff call`, `extract` and `chat`; `train` and `convert` hand over to their own packages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from jaxdiff import extract_cli
 from jaxdiff.chat.command import MODE_CHOICES, add_options, start
 from jaxdiff.errors import JaxdiffError
 
@@ -28,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(words)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        return start(options) if options.command == "chat" else _call(options)
+        commands = {"call": _call, "chat": start, "extract": extract_cli.start}
+        return commands[options.command](options)
     except JaxdiffError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -96,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     call.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
     call.add_argument("--max-new-tokens", type=int, default=256, help="of an answer in text (default: 256)")
     call.add_argument("--trace", action="store_true", help="show what each denoising step did")
+    extract_cli.add_options(commands.add_parser("extract", help="fill a JSON Schema from a text"))
     add_options(commands.add_parser("chat", help="talk in the terminal, with calls of tools"))
     for name, text in HANDED_OVER.items():
         commands.add_parser(name, help=text, add_help=False)

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "runtime": MIDDLE | {"agent"},
     "chat": MIDDLE | {"agent", "runtime"},
     "": MIDDLE | {"agent", "runtime"},
-    "cli": MIDDLE | {"agent", "runtime", "chat", ""},
+    "extract_cli": MIDDLE | {"agent", "runtime", "chat"},
+    "cli": MIDDLE | {"agent", "runtime", "chat", "extract_cli", ""},
 }
 INSTALLED_NAMES = {"jaxdiff": "jaxdiff", "train": "jaxdiff_train", "convert": "jaxdiff_convert"}
 # The two places that hand over to the other packages, by an import inside a function.

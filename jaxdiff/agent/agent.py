@@ -11,6 +11,7 @@ from typing import Any
 from jaxdiff.agent import execution
 from jaxdiff.agent.directive import directive
 from jaxdiff.agent.execution import RunResult
+from jaxdiff.agent.extraction import Extraction, schema_tool
 from jaxdiff.agent.fill_ar import fill_ar
 from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.agent.fill_parallel import fill_parallel
@@ -120,6 +121,19 @@ class Agent:
             return Result("tool", None, calls, timer.finish(), modes=plan.modes)
         return (yield from self._speak(messages, plan.mode, plan.modes, options, timer))
 
+    def extract(self, schema: Any, text: str, /, **changes: Any) -> Extraction:
+        """Fills a JSON Schema from a text: the object that the text describes, without tools and without routing.
+
+        schema: a JSON Schema of an object; its title and description tell what is looked for. changes: see `Options`.
+        Raises InputError, SchemaError and UnsupportedSchema for a text or schema that cannot be used, FillError where
+        a required value cannot be made valid.
+        """
+        options = _changed(self.options, changes)
+        check_query(text, "text")
+        timer = Timer()
+        (found,) = self._fill([self._planner.call(schema_tool(schema), text, timer)], options, timer)
+        return Extraction(found, timer.finish())
+
     def run(self, query: Any, /, *, tools: Any = None, **changes: Any) -> RunResult:
         """Answers, and makes the calls of the answer; what a tool raises is its result's error. See `__call__`."""
         found, functions = self._callable(tools)
@@ -197,15 +211,15 @@ def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
     )
 
 
-def check_query(query: str) -> None:
+def check_query(query: str, what: str = "query") -> None:
     """Raises InputError for a query that is empty or not text."""
     if not query.strip():
-        raise InputError("the query is empty")
+        raise InputError(f"the {what} is empty")
     try:
         query.encode()
     except UnicodeEncodeError as error:
         # Bytes of a command line that are not UTF-8 arrive as lone surrogates.
-        raise InputError(f"the query is not text: character {error.start} is half of a surrogate pair") from error
+        raise InputError(f"the {what} is not text: character {error.start} is half of a surrogate pair") from error
 
 
 def _changed(options: Options, changes: Mapping[str, Any]) -> Options:

@@ -66,7 +66,7 @@ class Planner:
             if "tool" in allowed.modes:
                 with timer("choose"):
                     tool = self._untrained(candidates, query, names)
-                return Plan("tool", (self._call(tool, query, timer),), None)
+                return Plan("tool", (self.call(tool, query, timer),), None)
             return Plan(allowed.modes[0], (), None)
         if "tool" not in allowed.modes:
             if allowed.mode is not None:
@@ -128,7 +128,8 @@ class Planner:
     def _think(self, router: Router, query: str) -> float:
         return router.think_probability(np.asarray(router.read([query]).opening[0]))
 
-    def _call(self, tool: Tool, query: str, timer: Timer) -> PlannedCall:
+    def call(self, tool: Tool, query: str, timer: Timer) -> PlannedCall:
+        """The call of a tool that is given. Raises InputError for a tool longer than the largest bucket."""
         with timer("prefix"):
             return PlannedCall(self._asked(tool, query), 0, None)
 

@@ -36,6 +36,21 @@ class ToolCall:
     dropped: dict[str, str] = field(default_factory=dict)
     trace: FillTrace | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, all but the name."""
+        return {
+            "arguments": self.arguments,
+            "confidence": round(self.confidence, 4),
+            "fields": {
+                pointer: {
+                    "confidence": round(found.confidence, 4),
+                    "source": None if found.source is None else list(found.source),
+                    "by": found.by,
+                }
+                for pointer, found in self.fields.items()
+            },
+        }
+
 
 @dataclass(frozen=True)
 class Result:
@@ -55,22 +70,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        calls = [
-            {
-                "name": call.name,
-                "arguments": call.arguments,
-                "confidence": round(call.confidence, 4),
-                "fields": {
-                    pointer: {
-                        "confidence": round(found.confidence, 4),
-                        "source": None if found.source is None else list(found.source),
-                        "by": found.by,
-                    }
-                    for pointer, found in call.fields.items()
-                },
-            }
-            for call in self.calls
-        ]
+        calls = [{"name": call.name, **call.to_dict()} for call in self.calls]
         timing = {stage: round(value, 1) for stage, value in self.timing_ms.items()}
         modes = None if self.modes is None else {mode: round(value, 4) for mode, value in self.modes.items()}
         return {

@@ -1,0 +1,59 @@
+"""`jaxdiff extract`: what a text says, by a JSON Schema."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from jaxdiff.errors import InputError
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("text", metavar="TEXT", help="the text, or - to read it from standard input")
+    parser.add_argument("--schema", required=True, metavar="FILE", help="JSON Schema of an object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--fill", choices=("diffusion", "ar", "parallel"), help="default: diffusion")
+    parser.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
+    parser.add_argument("--base", default="default", metavar="NAME|PATH", help="a name, folder, .gguf file or org/repo")
+    parser.add_argument("--head", default="default", metavar="NAME|PATH", help="a folder (default: the shipped head)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="type the base computes in")
+
+
+def start(options: argparse.Namespace) -> int:
+    """Fills the schema and prints what was found. Raises JaxdiffError."""
+    schema = read_schema(options.schema)
+    # Imported late: a schema that cannot be used should not wait for JAX.
+    from jaxdiff.agent.agent import Agent, check_query
+    from jaxdiff.agent.extraction import schema_tool
+    from jaxdiff.runtime.compilation import keep_compiled_programs
+
+    schema_tool(schema)
+    text = sys.stdin.read() if options.text == "-" else options.text
+    check_query(text, "text")
+    keep_compiled_programs()
+    agent = Agent.load(options.base, head=options.head, fill=options.fill, steps=options.steps, dtype=options.dtype)
+    extraction = agent.extract(schema, text)
+    if options.json:
+        print(json.dumps(extraction.to_dict(), ensure_ascii=False))
+        return 0
+    from rich.console import Console
+
+    from jaxdiff.chat.call_table import show_call
+
+    show_call(Console(), extraction.found, text)
+    print(json.dumps(extraction.value, ensure_ascii=False))
+    return 0
+
+
+def read_schema(path: str) -> Any:
+    """The JSON in a file. Raises InputError naming it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"cannot read schema file {path!r}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"schema file {path!r} is not valid JSON: {error}") from error
