@@ -84,6 +84,9 @@ def train_head(
     if source.mesh is not None:
         places, rows_sharding = state_shardings(source.mesh, state), batch_sharding(source.mesh)
         state = jax.device_put(state, places)
+    else:
+        # A state that is bound to no device comes out of the first step bound to one, and the step is compiled again.
+        state = jax.device_put(state, jax.local_devices()[0])
     step = make_step(
         loss,
         optimizer,
