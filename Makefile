@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
 # Taken without expansion and passed through the environment, so that quotes and $ reach the program as typed.
-Q ?= Book a table for four at Nonna Rosa tomorrow evening, outside please
+Q ?= A table for four at Nonna Rosa on 3 May 2027, half past seven in the evening, on the terrace please
 TOOLS ?= jaxdiff/assets/examples/tools.json
 override Q := $(value Q)
 override TOOLS := $(value TOOLS)

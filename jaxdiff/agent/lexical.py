@@ -13,8 +13,6 @@ from jaxdiff.schema.tools import Tool
 
 # Name, description, parameters, and all of it.
 PARTS = 4
-# It tells every step on stderr.
-logging.getLogger("bm25s").setLevel(logging.WARNING)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # Endings that are dropped, so that "tables" meets "table", "boxes" meets "box" and "booking" meets "book".
 _ENDING = re.compile(r"(?<=\w{3})(?:ing|ed|(?:(?<=ss)|(?<=x)|(?<=[cs]h))es|(?<!s)s)$")
@@ -51,6 +49,8 @@ def _index(documents: list[list[str]]) -> Any:
     # Its import starts JAX's devices, which must wait until the processes of a pod have met.
     import bm25s
 
+    # It tells every step on stderr, and says so anew when it is imported.
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
     index = bm25s.BM25()
     index.index(documents, show_progress=False)
     return index

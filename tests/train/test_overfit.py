@@ -23,7 +23,7 @@ def test_64_rows_are_learnt_by_heart(default_base, tmp_path):
     rows = [row for row in expand_packs(TRAIN_PACKS, 4, 0) if supported(row.tool)][:64]
     store = extract(default_base, rows, tmp_path, "validation")
     settings = TrainSettings(
-        tmp_path / "run", steps=600, batch_size=32, learning_rate=3e-3, weight_decay=0.0, ema_decay=0.98,
+        tmp_path / "run", steps=400, batch_size=32, learning_rate=3e-3, weight_decay=0.0, ema_decay=0.98,
         head_config="dropout=0.0,feature_dropout=0.0",
     )  # fmt: skip
     batches = Batches(default_base, [store], [1.0], settings.batch_size, settings.seed)
