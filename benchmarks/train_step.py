@@ -123,8 +123,9 @@ def measure(base: str, dtype: str | None, head_dtype: str, steps: int, rows: int
     batch = place(drawn, rows, sharding)
 
     def seconds(read: Any, given: Any, batch: Any) -> float:
-        # A step uses its state up.
+        # A step uses its state up; one that is bound to no device would be compiled for twice.
         state = TrainState.create(jax.tree.map(jnp.copy, params), optimizer, 0, ema=True)
+        state = jax.device_put(state, jax.local_devices()[0])
         places = None
         if devices is not None:
             places = state_shardings(devices, state)
