@@ -10,7 +10,7 @@ from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.schema.fields import Field
 from jaxdiff.schema.tools import Tool, parse_tools
 
-from ..reading.batches import CANVAS, SIZES, lay_canvas
+from ..reading.batches import CANVAS, SIZES, lay_canvas, size_of
 from .labels import RowLabels, label_row
 from .rows import Dropped, Row
 
@@ -78,7 +78,7 @@ def source_statistics(base: FrozenBase, rows: Sequence[Row], dropped: Dropped) -
             if labels.presence[i]
         )
         lengths[len(ids) // HISTOGRAM_STEP * HISTOGRAM_STEP] += 1
-        size = next((size for size in SIZES if len(ids) <= size[0] and len(tool.fields) <= size[1]), None)
+        size = size_of(len(ids), len(tool.fields))
         if size is None:
             too_large += 1
         else:

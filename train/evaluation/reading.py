@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxdiff.agent.assignment import assign, best_spans
 from jaxdiff.agent.fill_diffusion import ReaderHead
-from jaxdiff.base.buckets import CANDIDATES, FIELDS, TOKENS
+from jaxdiff.base.buckets import CANDIDATES, FIELDS, TOKENS, bucket
 from jaxdiff.diffusion.reader.trunk import Encoding
 
 from ..data.labels import RowLabels
@@ -31,12 +31,20 @@ def reading_report(head: ReaderHead, store: FeatureStore) -> Report:
     for first in range(0, len(store), _TOGETHER):
         numbers = list(range(first, min(first + _TOGETHER, len(store))))
         padded = [(store, number) for number in numbers + numbers[-1:] * (_TOGETHER - len(numbers))]
-        size = [max(int(store.sizes[axis][number]) for number in numbers) for axis in "FTC"]
-        shape = [next(b for b in sizes if n <= b) for n, sizes in zip(size, (FIELDS, TOKENS, CANDIDATES), strict=True)]
-        encoding = jax.device_get(head.encode(to_float32(pad_queries(padded, *shape))))
+        encoding = jax.device_get(head.encode(to_float32(pad_queries(padded, *padded_sizes(store, numbers)))))
         for row, number in enumerate(numbers):
             _count(report, store, number, labels[number], jax.tree.map(lambda x, row=row: x[row], encoding))
     return report
+
+
+def padded_sizes(store: FeatureStore, rows: Sequence[int]) -> tuple[int, int, int]:
+    """Fields, tokens and candidates that hold all of some stored rows."""
+    fields, tokens, candidates = (max(int(store.sizes[axis][row]) for row in rows) for axis in "FTC")
+    return (
+        bucket(fields, FIELDS, "fields"),
+        bucket(tokens, TOKENS, "tokens of the query"),
+        bucket(candidates, CANDIDATES, "candidates"),
+    )
 
 
 def _count(report: Report, store: FeatureStore, number: int, gold: RowLabels, said: Encoding) -> None:

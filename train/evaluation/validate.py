@@ -8,7 +8,6 @@ from typing import Any
 
 from jaxdiff.agent.fill_diffusion import ReaderHead, fill_diffusion
 from jaxdiff.agent.reading import CallFeatures
-from jaxdiff.base.buckets import CANDIDATES, FIELDS, TOKENS, bucket
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.schema.tools import Tool, parse_tools
 
@@ -17,7 +16,7 @@ from ..data.rows import Row, supported
 from ..reading.batches import pad_queries, to_float32
 from ..reading.features import FeatureStore, Progress, extract
 from .evaluate import Fill, evaluate
-from .reading import reading_report
+from .reading import padded_sizes, reading_report
 
 PER_TOOL, SEED = 5, 2
 
@@ -40,7 +39,7 @@ def stored_fill(
         if row.id not in places:
             return {}
         place = places[row.id]
-        query = to_float32(pad_queries([(store, place)], *_sizes(store, place)))
+        query = to_float32(pad_queries([(store, place)], *padded_sizes(store, [place])))
         offsets = [tuple(span) for span in store.token_offsets(place).tolist()]
         call = CallFeatures(tool, row.query, offsets, query)
         (filling,) = fill_diffusion(head, [call], config, present=[present])
@@ -58,15 +57,6 @@ def _store(
     head: ReaderHead, rows: Sequence[tuple[Row, Tool | None]], features: Path, progress: Progress | None
 ) -> FeatureStore:
     return extract(head.base, [row for row, tool in rows if tool is not None], features, "validation", progress)
-
-
-def _sizes(store: FeatureStore, row: int) -> tuple[int, int, int]:
-    fields, tokens, candidates = (int(store.sizes[axis][row]) for axis in "FTC")
-    return (
-        bucket(fields, FIELDS, "fields"),
-        bucket(tokens, TOKENS, "tokens of the query"),
-        bucket(candidates, CANDIDATES, "candidates"),
-    )
 
 
 def figures(rows: Sequence[tuple[Row, Tool | None]], fill: Fill) -> dict[str, Any]:

@@ -65,8 +65,12 @@ class Batches:
 
 
 def _size_of(store: FeatureStore, row: int) -> tuple[int, int] | None:
-    length, fields = int(store.sizes["T"][row]), int(store.sizes["F"][row])
-    return next((size for size in SIZES if length <= size[0] and fields <= size[1]), None)
+    return size_of(int(store.sizes["T"][row]), int(store.sizes["F"][row]))
+
+
+def size_of(tokens: int, fields: int) -> tuple[int, int] | None:
+    """The smallest of `SIZES` that holds a row, None where none does."""
+    return next((size for size in SIZES if tokens <= size[0] and fields <= size[1]), None)
 
 
 def label_store(base: FrozenBase, store: FeatureStore) -> list[RowLabels]:

@@ -33,7 +33,7 @@ from .row_store import Part, Progress, RowStore, is_complete, new_store
 # Tokens that are kept of each distribution.
 KEPT = 8
 _SLOTS = (64, 96, 128, 192, 256, 384)
-_PLACES = (16, 32, 64, 96)
+_PLACES = (16, 32, 64, 96, 192, 384)
 # P: a row's value tokens and ends, slot by slot in the order of its labels.
 STORED = {"ids": Part("P", KEPT, np.int32), "logprob": Part("P", KEPT)}
 

@@ -14,7 +14,7 @@ from jax import Array
 
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.corruption import corrupt_batch
-from jaxdiff.diffusion.losses import masked_mean, masked_positions, nelbo_mean
+from jaxdiff.diffusion.losses import masked_mean, nelbo_mean
 from jaxdiff.diffusion.reader.canvas import Mixture
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.head import Params, embedding_rows, mixture, without_query
@@ -73,9 +73,8 @@ def canvas_loss(
             raise ConfigError(f"{config.distillation=} needs rows that the base has read with their values")
         teacher = jnp.exp(batch.labels.teacher_logprob.astype(jnp.float32))
         losses = -(teacher * log_likelihood(batch.labels.teacher_ids)).sum(-1)
-        taught = masked_positions(corrupted, value_mask, config.mask_id) & (teacher.sum(-1) > 0)
-        mean = jnp.where(taught, losses, 0.0).sum() / jnp.maximum(taught.sum(), 1).astype(jnp.float32)
-        parts["distilled"] = config.distillation * mean
+        taught = value_mask & (teacher.sum(-1) > 0)
+        parts["distilled"] = config.distillation * masked_mean(losses, corrupted, taught, config.mask_id)
     return parts
 
 
@@ -127,8 +126,5 @@ def _guess(
     composed += jax.nn.log_sigmoid(-mixed.copy_gate)[..., None]
     copied = jax.nn.log_sigmoid(mixed.copy_gate)[..., None] + mixed.pointer
     own = jnp.maximum(vocabulary.ids, 0)[jnp.argmax(composed, -1)]
-    place = jnp.argmax(copied, -1)
-    seen = jnp.take_along_axis(jnp.broadcast_to(encoding.token_ids[:, None], copied.shape), place[..., None], -1)[
-        ..., 0
-    ]
+    seen = jnp.take_along_axis(encoding.token_ids, jnp.argmax(copied, -1), axis=1)
     return jnp.where(copied.max(-1) > composed.max(-1), seen, own).astype(jnp.int32)
