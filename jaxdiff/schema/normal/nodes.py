@@ -11,55 +11,70 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from jsonschema.protocols import Validator
+
+class Check(Protocol):
+    """What structure cannot hold."""
+
+    def is_valid(self, value: Any) -> bool:
+        """Whether the value passes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base:
+class Described:
     """What all nodes have.
 
     pointer: JSON pointer (RFC 6901) of the subschema in the whole schema. description: what it says of itself, or an
-    empty string. has_default, default: its `default`. checks: validators of what structure cannot hold.
+    empty string. has_default, default: its `default`, only where it satisfies the schema. checks: what a value of the
+    node must pass besides, as structure cannot hold it.
     """
 
     pointer: str = ""
     description: str = ""
     has_default: bool = False
     default: Any = field(default=None, compare=False)
-    checks: tuple[Validator, ...] = field(default=(), compare=False, repr=False)
+    checks: tuple[Check, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Never(Base):
+class Never(Described):
     """No value at all."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(Base):
+class Choice(Described):
     """One of these JSON values: `enum`, `const`, booleans, null."""
 
     values: tuple[Any, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Text(Base):
-    """A string. Lengths in code points; patterns: each is found in it (ECMA-262); formats: it has each of them."""
+class Text(Described):
+    """A string. Lengths in code points; patterns: each is found in it (ECMA-262); formats: it has each of them.
+
+    excluded_patterns: none of them is found in it. excluded_values: it is none of them.
+    """
 
     min_length: int = 0
     max_length: int | None = None
     patterns: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    excluded_patterns: tuple[str, ...] = ()
+    excluded_values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number(Base):
-    """A number, an integer where so said. Bounds are exact; multiples_of: it is a multiple of each."""
+class Number(Described):
+    """A number. Bounds are exact; multiples_of: it is a multiple of each.
+
+    integer: its value is whole; whole_floats: then 1.0 is one too (not in draft 4).
+    """
 
     integer: bool = False
+    whole_floats: bool = True
     minimum: Fraction | None = None
     maximum: Fraction | None = None
     exclusive_minimum: bool = False
@@ -80,7 +95,7 @@ class Lazy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Array(Base):
+class Array(Described):
     """A list: the first items have nodes of their own, the others `items` (None: there are no others)."""
 
     prefix: tuple[Lazy, ...] = ()
@@ -101,14 +116,17 @@ class Property:
 
 @dataclass(frozen=True, kw_only=True)
 class Entries:
-    """Values whose names are free: each name is a `key`, and none that the object declares."""
+    """Values whose names are free: each name is a `key`, and none that the object declares.
+
+    Where an object has several, a name belongs to at most one of them.
+    """
 
     key: Text
     value: Lazy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Object(Base):
+class Object(Described):
     """An object: declared properties in schema order, and further entries where the schema allows them.
 
     requires: name -> names that must be there with it.
@@ -122,7 +140,7 @@ class Object(Base):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Union(Base):
+class Union(Described):
     """A value of any of the branches."""
 
     branches: tuple[Lazy, ...]
