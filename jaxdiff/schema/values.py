@@ -17,6 +17,8 @@ from jaxdiff.schema.dates import asked_format, write_as
 from jaxdiff.schema.fields import Field, Kind
 from jaxdiff.schema.lists import split_list
 from jaxdiff.schema.numbers import read_quantities
+from jaxdiff.schema.said_booleans import said_boolean
+from jaxdiff.schema.said_choices import said_choice
 
 
 class ValueNotUnderstood(ValueError):
@@ -28,8 +30,6 @@ class ValueNotUnderstood(ValueError):
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,3})?")
-_TRUE = frozenset({"true", "yes", "yeah", "yep", "on", "enabled", "enable"})
-_FALSE = frozenset({"false", "no", "nope", "off", "disabled", "disable"})
 _NO_ITEMS = frozenset({"", "none", "nothing", "nobody", "no one", "empty"})
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "`": "`", "\u00ab": "\u00bb"}
 _DOUBLE_QUOTES = frozenset('"\u201c\u201d')
@@ -82,16 +82,19 @@ def _candidate(text: str, field: Field) -> Any:
     if wanted in table:
         return table[wanted]
     if field.kind is Kind.BOOLEAN:
-        if wanted in _TRUE:
-            return True
-        if wanted in _FALSE:
-            return False
+        affirmed = said_boolean(text, field.name, field.description)
+        if affirmed is not None:
+            return affirmed
+        raise ValueNotUnderstood(text, field, "yes or no")
     for value in field.candidates:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             quantities = read_quantities(text)
             if len(quantities) == 1 and quantities[0].value == Fraction(value):
                 return value
-    raise ValueNotUnderstood(text, field, "one of the listed values")
+    place = said_choice(text, field.candidates)
+    if place is None:
+        raise ValueNotUnderstood(text, field, "one of the listed values")
+    return field.candidates[place]
 
 
 @lru_cache(maxsize=16384)

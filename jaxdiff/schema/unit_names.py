@@ -1,0 +1,42 @@
+"""The English names of units of measure, from the Unicode CLDR: "centimetres", "cm" and "centimeter" are one."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from jaxdiff.schema.units import said_unit
+
+_LEADING = re.compile(r"^(?:(?:in|of|per|by the|the|a|an|each) )+")
+
+
+@lru_cache(maxsize=16384)
+def named_units(text: str) -> frozenset[object]:
+    """The units that `text` names, each as what is equal for equal units; empty where it names none.
+
+    A short form may stand for several ("m": metres and minutes).
+    """
+    plain = " ".join(text.casefold().split())
+    found: set[object] = set()
+    for name in {plain, _LEADING.sub("", plain)}:
+        found |= _names().get(name, set())
+        own = said_unit((name,))
+        if own is not None:
+            found.add(own)
+    return frozenset(found)
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, set[str]]:
+    """Name in lower case -> identifiers of the CLDR, in American and British spelling, singular and plural."""
+    from babel import Locale
+    from babel.units import format_unit
+
+    names: dict[str, set[str]] = {}
+    for locale in (Locale("en"), Locale("en", "GB")):
+        for unit, forms in locale.unit_display_names.items():
+            said = {str(form) for form in forms.values()}
+            said |= {format_unit(1, unit, length, locale=locale)[1:] for length in ("long", "short")}
+            for name in said:
+                names.setdefault(name.strip().casefold(), set()).add(unit)
+    return names
