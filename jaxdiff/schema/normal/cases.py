@@ -1,0 +1,207 @@
+"""Nodes of one case: facts about a value, without open choices, become one node for each type that is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+from jaxdiff.schema.normal.conjunction import Case
+from jaxdiff.schema.normal.facts import NUMBER, TYPES, Atom, tightest_lower, tightest_upper
+from jaxdiff.schema.normal.locations import Location, whole
+from jaxdiff.schema.normal.nodes import Array, Check, Choice, Lazy, Node, Number, Text
+from jaxdiff.schema.normal.objects import object_node
+
+# Of what nothing is said of.
+_ANYWHERE = whole({})
+# Makes the node of all that these atoms say together.
+Grow = Callable[[tuple[Atom, ...]], Lazy]
+
+
+def nodes_of(case: Case, atoms: tuple[Atom, ...], grow: Grow, narrow: bool = True) -> Iterator[Node]:
+    """The nodes of a case, whose union it is. atoms: what the case comes from.
+
+    narrow: a schema that names no type and speaks of one type only is read as of that type; one that speaks of several
+    offers them first. Nodes that are seen to hold no value are left out, without a look at children.
+    """
+    described = _described(case, atoms)
+    if any(facts.enum is not None for facts in case.facts):
+        listed = next(facts.enum for facts in case.facts if facts.enum is not None)
+        values = tuple(value for value in listed if all(atom.is_valid(value) for atom in atoms))
+        if values:
+            yield Choice(values=values, **described)
+        return
+    types = case.types
+    if types is None:
+        about = frozenset[str]().union(*(facts.about for facts in case.facts)) if narrow else frozenset[str]()
+        first = [name for name in TYPES if name in about]
+        one_kind = len(about) == 1 or about == NUMBER
+        types = tuple(first) if one_kind else (*first, *(name for name in TYPES if name not in about))
+    place = atoms[0].location if atoms else _ANYWHERE
+    for name in types:
+        if name == "fraction" and "integer" in types:
+            continue
+        kinds = frozenset({name}) | (NUMBER if name == "integer" and "fraction" in types else frozenset())
+        checks = tuple(guard.check for guard in case.guards if guard.types & kinds)
+        node = _BUILDERS[name](case, kinds, checks, described, place, grow)
+        if node is not None:
+            yield node
+
+
+def _described(case: Case, atoms: tuple[Atom, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {"pointer": atoms[0].location.pointer if atoms else ""}
+    for keyword in ("description", "title"):
+        for location in case.said:
+            text = location.schema.get(keyword)
+            if isinstance(text, str) and text:
+                return found | {"description": text} | _default(case, atoms)
+    return found | _default(case, atoms)
+
+
+def _default(case: Case, atoms: tuple[Atom, ...]) -> dict[str, Any]:
+    for location in case.said:
+        if "default" in location.schema:
+            value = location.schema["default"]
+            valid = all(atom.is_valid(value) for atom in atoms)
+            return {"has_default": True, "default": value} if valid else {}
+    return {}
+
+
+def _listed(*values: Any) -> Callable[..., Node | None]:
+    def choice(
+        case: Case,
+        kinds: frozenset[str],
+        checks: tuple[Check, ...],
+        described: dict[str, Any],
+        place: Location,
+        grow: Grow,
+    ) -> Node | None:
+        excluded = [entry for facts in case.facts for entry in facts.excluded_values]
+        left = tuple(
+            value
+            for value in values
+            if not any(value is entry for entry in excluded) and all(check.is_valid(value) for check in checks)
+        )
+        return Choice(values=left, **described) if left else None
+
+    return choice
+
+
+def _text(
+    case: Case, kinds: frozenset[str], checks: tuple[Check, ...], described: dict[str, Any], place: Location, grow: Grow
+) -> Node | None:
+    facts = case.facts
+    shortest = max((entry.min_length for entry in facts), default=0)
+    limits = [entry.max_length for entry in facts if entry.max_length is not None]
+    if limits and min(limits) < shortest:
+        return None
+    patterns = dict.fromkeys(entry.pattern for entry in facts if entry.pattern is not None)
+    excluded_patterns = dict.fromkeys(entry.excluded_pattern for entry in facts if entry.excluded_pattern is not None)
+    if patterns.keys() & excluded_patterns.keys():
+        return None
+    excluded = dict.fromkeys(value for entry in facts for value in entry.excluded_values if isinstance(value, str))
+    formats = dict.fromkeys(entry.format for entry in facts if entry.format is not None)
+    return Text(
+        min_length=shortest, max_length=min(limits, default=None), patterns=tuple(patterns), formats=tuple(formats),
+        excluded_patterns=tuple(excluded_patterns), excluded_values=tuple(excluded), checks=checks, **described,
+    )  # fmt: skip
+
+
+def _number(
+    case: Case, kinds: frozenset[str], checks: tuple[Check, ...], described: dict[str, Any], place: Location, grow: Grow
+) -> Node | None:
+    lowers = [facts.lower for facts in case.facts if facts.lower]
+    uppers = [facts.upper for facts in case.facts if facts.upper]
+    low = tightest_lower(lowers) if lowers else None
+    high = tightest_upper(uppers) if uppers else None
+    multiples = tuple(dict.fromkeys(facts.multiple_of for facts in case.facts if facts.multiple_of))
+    integer = "fraction" not in kinds
+    step = _common_multiple([*multiples, Fraction(1)] if integer else list(multiples))
+    if low and high and not _room(low, high, step):
+        return None
+    if kinds == {"fraction"}:
+        checks = (*checks, place.synthetic({"not": {"type": "integer"}}))
+    if any(_is_number(value) for facts in case.facts for value in facts.excluded_values):
+        checks += _not_listed(case, place)
+    return Number(
+        integer=integer, whole_floats=all(facts.whole_floats for facts in case.facts),
+        minimum=low[0] if low else None, maximum=high[0] if high else None,
+        exclusive_minimum=low is not None and low[1], exclusive_maximum=high is not None and high[1],
+        multiples_of=multiples, checks=checks, **described,
+    )  # fmt: skip
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _not_listed(case: Case, place: Location) -> tuple[Check, ...]:
+    listed = [facts.excluded_values for facts in case.facts if facts.excluded_values]
+    return tuple(place.synthetic({"not": {"enum": list(values)}}) for values in listed)
+
+
+def _common_multiple(numbers: list[Fraction]) -> Fraction | None:
+    if not numbers:
+        return None
+    denominator = math.lcm(*(number.denominator for number in numbers))
+    return Fraction(math.lcm(*(int(number * denominator) for number in numbers)), denominator)
+
+
+def _room(low: tuple[Fraction, bool], high: tuple[Fraction, bool], step: Fraction | None) -> bool:
+    """Whether a multiple of step (any number for None) is within the bounds."""
+    if step is None:
+        return low[0] < high[0] or (low[0] == high[0] and not low[1] and not high[1])
+    first = math.ceil(low[0] / step)
+    if low[1] and first * step == low[0]:
+        first += 1
+    return first * step < high[0] or (first * step == high[0] and not high[1])
+
+
+def _array(
+    case: Case, kinds: frozenset[str], checks: tuple[Check, ...], described: dict[str, Any], place: Location, grow: Grow
+) -> Node | None:
+    facts = case.facts
+    least = max((entry.min_items for entry in facts), default=0)
+    most = min((entry.max_items for entry in facts if entry.max_items is not None), default=None)
+    prefix: list[Lazy] = []
+    for index in range(max((len(entry.prefix) for entry in facts), default=0)):
+        here = tuple(atom for entry in facts for atom in entry.item(index))
+        if any(atom.impossible for atom in here):
+            most = index if most is None else min(index, most)
+            break
+        prefix.append(grow(here))
+    rest = tuple(entry.items for entry in facts if entry.items is not None)
+    closed = any(atom.impossible for atom in rest)
+    if closed:
+        most = len(prefix) if most is None else min(len(prefix), most)
+    if most is not None:
+        prefix = prefix[:most]
+        if most < least:
+            return None
+    if any(isinstance(value, list) for entry in facts for value in entry.excluded_values):
+        checks += _not_listed(case, place)
+    items = None if closed or (most is not None and most <= len(prefix)) else grow(rest)
+    unique = any(entry.unique for entry in facts)
+    return Array(
+        prefix=tuple(prefix), items=items, min_items=least, max_items=most, unique=unique, checks=checks, **described
+    )
+
+
+def _object(
+    case: Case, kinds: frozenset[str], checks: tuple[Check, ...], described: dict[str, Any], place: Location, grow: Grow
+) -> Node | None:
+    if any(isinstance(value, dict) for facts in case.facts for value in facts.excluded_values):
+        checks += _not_listed(case, place)
+    return object_node(case.facts, checks, described, grow)
+
+
+_BUILDERS: dict[str, Callable[..., Node | None]] = {
+    "string": _text,
+    "integer": _number,
+    "fraction": _number,
+    "boolean": _listed(True, False),
+    "null": _listed(None),
+    "array": _array,
+    "object": _object,
+}

@@ -1,0 +1,189 @@
+"""What holds at one place: all subschemas that speak of a value, taken together, alternative by alternative.
+
+References and `allOf` are followed until only facts and choices are left; then one alternative of each choice is taken
+in turn. What contradicts itself on the way is dropped. Where that gives too many cases, a choice becomes a check.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from jaxdiff.errors import UnsupportedSchema
+from jaxdiff.schema.normal.facts import TYPES, Atom, Facts, opposites
+from jaxdiff.schema.normal.keywords import Choice, Guard, Statement, Term, read
+from jaxdiff.schema.normal.locations import Location
+
+# Cases of one place that are looked at before further choices are left to checks.
+MAX_CASES = 128
+# A branch of `oneOf` is kept apart from the others by structure if that takes no more cases than this for each.
+_MAX_OPPOSITES = 4
+# With more branches than this, pairs are told apart by what they say of types and values at once, not by trying.
+_MAX_TRIED_BRANCHES = 10
+_MAX_TRIED_CASES = 16
+
+Trail = frozenset[tuple[int, bool]]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """All that holds in one alternative.
+
+    said: the subschemas looked at, in order, for what they say of themselves. choices: those not made yet, with the
+    subschemas around them. seen: keys of the atoms that are in.
+    """
+
+    facts: tuple[Facts, ...] = ()
+    choices: tuple[tuple[Choice, Trail], ...] = ()
+    guards: tuple[Guard, ...] = ()
+    said: tuple[Location, ...] = ()
+    seen: Trail = frozenset()
+
+    @property
+    def types(self) -> tuple[str, ...] | None:
+        """The types that are left, in the order of who names them first; None where nothing is said of them."""
+        left: tuple[str, ...] | None = None
+        for facts in self.facts:
+            if facts.types is not None:
+                left = facts.types if left is None else tuple(name for name in left if name in facts.types)
+        return left
+
+
+class Conjunctions:
+    """Takes apart what is said at a place. Keeps what was read.
+
+    is_empty: whether a case without choices holds for no value, given the atoms that it came from; may say no for an
+    empty one.
+    """
+
+    def __init__(self, is_empty: Callable[[Case, tuple[Atom, ...]], bool]):
+        self._is_empty = is_empty
+        self._statements: dict[tuple[int, bool], tuple[Atom, Statement]] = {}
+
+    def cases(self, atoms: tuple[Atom, ...], limit: int = MAX_CASES) -> Iterator[Case]:
+        """The cases in which all atoms hold, without open choices; a value of any of them satisfies all."""
+        start = self._absorb(Case(), atoms, frozenset())
+        if start is not None:
+            yield from self._split(start, atoms, [limit])
+
+    def _split(self, case: Case, atoms: tuple[Atom, ...], left: list[int]) -> Iterator[Case]:
+        if case.types == ():
+            return
+        # Listed values are tried against the whole, so that no choice is to be made.
+        if not case.choices or any(facts.enum is not None for facts in case.facts):
+            left[0] -= 1
+            yield case
+            return
+        (choice, trail), *others = case.choices
+        if left[0] <= 0:
+            guards = tuple(Guard(frozenset(TYPES), open_choice.check) for open_choice, _ in case.choices)
+            yield replace(case, choices=(), guards=case.guards + guards)
+            return
+        rest = replace(case, choices=tuple(others))
+        for terms, guard in self._alternatives(choice, trail, rest, atoms):
+            chosen = self._absorb(rest, terms, trail)
+            if chosen is not None:
+                if guard is not None:
+                    chosen = replace(chosen, guards=(*chosen.guards, guard))
+                yield from self._split(chosen, atoms, left)
+
+    def _absorb(self, case: Case, terms: Iterable[Term], trail: Trail) -> Case | None:
+        """The case with the terms in it; None where they cannot hold. trail: the subschemas around the terms."""
+        facts, choices, guards, said = list(case.facts), list(case.choices), list(case.guards), list(case.said)
+        seen = set(case.seen)
+        waiting = [(term, trail) for term in reversed(list(terms))]
+        while waiting:
+            term, around = waiting.pop()
+            if isinstance(term, Facts):
+                facts.append(term)
+                continue
+            if term.impossible:
+                return None
+            if term.key in around:
+                raise UnsupportedSchema("$ref", term.location.pointer, "a reference to itself without end")
+            if term.trivial or term.key in seen:
+                continue
+            seen.add(term.key)
+            if not term.negated:
+                said.append(term.location)
+            statement = self._statement(term)
+            inside = around | {term.key}
+            if statement.facts:
+                facts.append(statement.own_facts)
+            choices += [(choice, inside) for choice in statement.choices]
+            guards += statement.guards
+            waiting += [(inner, inside) for inner in reversed(statement.conjuncts)]
+        return Case(tuple(facts), tuple(choices), tuple(guards), tuple(said), frozenset(seen))
+
+    def _statement(self, atom: Atom) -> Statement:
+        found = self._statements.get(atom.key)
+        if found is None:
+            statement = self._opposite(atom) if atom.negated else read(atom.location)
+            # The atom is kept with it, so that its key stays its own.
+            found = self._statements[atom.key] = (atom, statement)
+        return found[1]
+
+    def _opposite(self, atom: Atom) -> Statement:
+        """What a negated subschema says: a choice among the opposites of all that it says, or a check."""
+        plain = self._statement(atom.opposite())
+        nothing = Atom(atom.location.synthetic(False))
+        facts = opposites(plain.own_facts, nothing)
+        choices_named = all(_is_plain(choice) for choice in plain.choices)
+        if facts is None or plain.guards or not choices_named:
+            return Statement(guards=[Guard(frozenset(TYPES), atom)])
+        alternatives: list[tuple[Term, ...]] = [(entry,) for entry in facts]
+        alternatives += [(inner.opposite(),) for inner in plain.conjuncts]
+        for choice in plain.choices:
+            alternatives.append(tuple(term.opposite() for (term,) in choice.alternatives if isinstance(term, Atom)))
+        return Statement(choices=[Choice(tuple(alternatives), atom)])
+
+    def _alternatives(
+        self, choice: Choice, trail: Trail, rest: Case, atoms: tuple[Atom, ...]
+    ) -> Iterator[tuple[tuple[Term, ...], Guard | None]]:
+        """What each alternative asks for, and what is left to check."""
+        if not choice.exclusive:
+            for terms in choice.alternatives:
+                yield terms, None
+            return
+        branches = [terms[0] for terms in choice.alternatives if isinstance(terms[0], Atom)]
+        for index, branch in enumerate(branches):
+            apart: list[Term] = [branch]
+            checked = False
+            for other_index, other in enumerate(branches):
+                if other_index == index or self._disjoint(branch, other, trail, rest, atoms, len(branches)):
+                    continue
+                if self._separable(other, trail, rest, branch):
+                    apart.append(other.opposite())
+                else:
+                    checked = True
+            yield tuple(apart), Guard(frozenset(TYPES), choice.check) if checked else None
+
+    def _disjoint(self, one: Atom, other: Atom, trail: Trail, rest: Case, atoms: tuple[Atom, ...], count: int) -> bool:
+        """Whether no value is seen to satisfy both and the rest."""
+        both = self._absorb(replace(rest, choices=()), (one, other), trail)
+        if both is None or both.types == ():
+            return True
+        if count > _MAX_TRIED_BRANCHES and not any(facts.enum is not None or facts.required for facts in both.facts):
+            return False
+        known = (*atoms, one, other)
+        cases = itertools.islice(self._split(both, known, [_MAX_TRIED_CASES]), _MAX_TRIED_CASES + 1)
+        return all(count < _MAX_TRIED_CASES and self._is_empty(case, known) for count, case in enumerate(cases))
+
+    def _separable(self, other: Atom, trail: Trail, rest: Case, branch: Atom) -> bool:
+        """Whether the opposite of a branch is a few cases beside the other branch, none of them a check."""
+        with_branch = self._absorb(rest, (branch, other.opposite()), trail)
+        if with_branch is None or with_branch.seen == rest.seen:
+            return True
+        statement = self._statement(other.opposite())
+        if statement.guards:
+            return False
+        (opposite,) = statement.choices
+        possible = [self._absorb(with_branch, terms, trail) for terms in opposite.alternatives]
+        alive = [case for case in possible if case is not None and case.types != ()]
+        return len(alive) <= _MAX_OPPOSITES and all(len(case.guards) == len(with_branch.guards) for case in alive)
+
+
+def _is_plain(choice: Choice) -> bool:
+    single = all(len(terms) == 1 and isinstance(terms[0], Atom) for terms in choice.alternatives)
+    return single and not choice.exclusive
