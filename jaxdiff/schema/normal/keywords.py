@@ -17,6 +17,7 @@ from jaxdiff.schema.normal.locations import Location
 from jaxdiff.schema.normal.nodes import Check
 
 Term = Atom | Facts
+FORMATS = frozenset("date time date-time duration email hostname ipv4 ipv6 uri uuid".split())
 # From here on, doubles are whole numbers and integers are compared with what they are, not with what is written.
 _EXACT_DOUBLES = 2**53
 
@@ -178,7 +179,8 @@ def _pattern(statement: Statement, location: Location, value: Any) -> None:
 
 
 def _format(statement: Statement, location: Location, value: Any) -> None:
-    if isinstance(value, str):
+    # Formats that are not known are annotations, and may be meant for other types than strings.
+    if isinstance(value, str) and value in FORMATS:
         statement.facts["format"] = value
 
 
@@ -191,7 +193,8 @@ def _one(name: str, keyword: str) -> Callable[[Statement, Location, Any], None]:
 
 def _map(name: str, keyword: str) -> Callable[[Statement, Location, Any], None]:
     def read_map(statement: Statement, location: Location, value: Any) -> None:
-        statement.facts[name] = _atom_map(location, keyword, value)
+        if found := _atom_map(location, keyword, value):
+            statement.facts[name] = found
 
     return read_map
 

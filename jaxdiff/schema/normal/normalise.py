@@ -11,6 +11,7 @@ from jaxdiff.schema.normal.conjunction import Case, Conjunctions
 from jaxdiff.schema.normal.facts import Atom
 from jaxdiff.schema.normal.locations import whole
 from jaxdiff.schema.normal.nodes import Array, Lazy, Never, Node, Object, Union
+from jaxdiff.schema.normal.objects import without
 
 # How deep required values are looked into for whether there is any value at all.
 _MAX_DEPTH = 100
