@@ -8,8 +8,9 @@ from fractions import Fraction
 from functools import lru_cache
 
 from jaxdiff.schema.dates import read_time
-from jaxdiff.schema.fields import Field
+from jaxdiff.schema.fields import Field, Kind
 from jaxdiff.schema.numbers import MULTIPLIERS, Quantity, read_quantities
+from jaxdiff.schema.unit_names import foreign_unit
 from jaxdiff.schema.units import asked_unit, own_factors, said_unit
 
 _SHARE = re.compile(
@@ -22,29 +23,41 @@ _MONEY = re.compile(
     r"balance|wage|rent|profit|value|investment|deposit|sum\b|usd|eur|gbp"
 )
 _HEMISPHERE = re.compile(r"latitude|longitude|\b(?:lat|lon|lng)\b|north|south|west|east")
-_SCALE_NAMES = ("thousands", "millions", "billions")
+_SCALE = re.compile(r"\bin (thousand|million|billion)s\b")
+_RATE = re.compile(r"\b(?:rate|ratio|probability|proportion)\b")
+_HOW_OFTEN = re.compile(r"\b(?:once|twice|thrice|times) (?:an?|per|each|every|in)\b")
+_BRACKETED = re.compile(r"\(([^()]*)\)")
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name) if name}
 
 
 def said_number(text: str, field: Field) -> Fraction | None:
     """The exact value that `text` gives a number field, or None where it does not determine one."""
-    hints = _hints(field.name, field.description, field.schema.get("maximum") == 1)
-    if hints.calendar and (found := _of_calendar(text, hints.calendar)) is not None:
-        return Fraction(found)
-    outside = re.sub(r"\([^()]*\)", " ", text)
-    quantities = read_quantities(outside, hints.money) or read_quantities(text, hints.money)
-    return _one_value(quantities, hints)
+    hints = _hints(field.name, field.description, field.schema.get("maximum") == 1, field.kind is Kind.INTEGER)
+    if hints.calendar and (number := _of_calendar(text, hints.calendar)) is not None:
+        return Fraction(number)
+    asked = hints.unit[0] if hints.unit else None
+    if asked and asked[0] in ("time", "calendar") and _HOW_OFTEN.search(text.lower()):
+        return None
+    outside = read_quantities(re.sub(r"\([^()]*\)", " ", text), hints.money)
+    for bracketed in _BRACKETED.findall(text) if outside and asked else ():
+        # "1 kB (1024 bytes)": the more exact of the two is what is said in the unit that is asked for.
+        exact = read_quantities(bracketed, hints.money)
+        if asked and len(exact) == 1 and said_unit(exact[0].words, asked[0]) == asked:
+            return exact[0].value
+    return _one_value(outside or read_quantities(text, hints.money), hints)
 
 
 class _Hints:
     """What a field's name and description say about numbers."""
 
-    def __init__(self, name: str, description: str, at_most_one: bool):
+    def __init__(self, name: str, description: str, at_most_one: bool, integer: bool):
         parts = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name).lower()
         words = f"{parts} {description}".lower()
         percent = _PERCENT.search(words)
+        self.text = words
         self.share = at_most_one or bool(_SHARE.search(words)) or ("share" in words and not percent)
         self.percent = not self.share and bool(percent)
+        self.rate = not integer and not percent and bool(_RATE.search(words))
         self.money = bool(_MONEY.search(words))
         self.hemisphere = bool(_HEMISPHERE.search(words))
         self.before_christ = "negative for bc" in words or "negative if bc" in words
@@ -52,7 +65,8 @@ class _Hints:
         self.own_factors = own_factors(description)
         last = parts.split()[-1:]
         self.calendar = last[0] if last in (["hour"], ["month"]) else ""
-        self.scale = MULTIPLIERS.get(last[0].removesuffix("s"), 1) if last and last[0] in _SCALE_NAMES else 1
+        scale = _SCALE.search(f"in {last[0] if last else ''} {description}".lower())
+        self.scale = MULTIPLIERS[scale[1]] if scale else 1
 
 
 _hints = lru_cache(maxsize=65536)(_Hints)
@@ -75,23 +89,35 @@ def _one_value(quantities: tuple[Quantity, ...], hints: _Hints) -> Fraction | No
     quantity, unit = quantities[0], units[0]
     value = quantity.value
     if quantity.percent:
-        return value / 100 if hints.share else value
+        return value / 100 if hints.share else None if hints.rate else value
     if quantity.words[:1] and quantity.words[0] in hints.own_factors:
         return value * hints.own_factors[quantity.words[0]]
+    if quantity.words[:2] == ("basis", "points"):
+        return value / 10000 if hints.share else value / 100 if hints.percent else None
     if hints.scale > 1 and abs(value) >= hints.scale // 10:
         return value / hints.scale
     if quantity.fraction and hints.percent and unit is None:
         return value * 100
-    if unit and asked:
-        if unit[0] == asked[0]:
-            return value * unit[1] / asked[1]
-        if by_name or {unit[0], asked[0]} == {"time", "calendar"}:
-            return None
+    if hints.hemisphere and quantity.words[-1:] in (("n",), ("north",), ("e",), ("east",)):
+        return value
     if hints.hemisphere and quantity.words[-1:] in (("s",), ("south",), ("w",), ("west",)):
         return -abs(value)
     if hints.before_christ and quantity.words[:1] in (("bc",), ("bce",)):
         return -value
-    return value
+    if unit is None:
+        return None if not hints.money and foreign_unit(quantity.words, hints.text) else value
+    if asked is None:
+        # "3 m" where no unit is asked for is 3; "3 cm" may be that or 0.03.
+        return value if unit[1] == 1 or hints.money or _mentioned(quantity, hints) else None
+    if unit[0] != asked[0]:
+        return value if hints.money and not by_name else None
+    if quantity.ordinal and unit[1] != asked[1]:
+        return None
+    return value * unit[1] / asked[1]
+
+
+def _mentioned(quantity: Quantity, hints: _Hints) -> bool:
+    return bool(set(quantity.words[:1]) & set(hints.text.split()))
 
 
 def _of_calendar(text: str, asked: str) -> int | None:

@@ -63,6 +63,7 @@ class Quantity:
     money: a currency sign stands beside it.
     fraction: it was said as a part of a whole ("half", "a quarter", "2/3").
     article: only an article stands for it ("an hour").
+    ordinal: it is a place in an order ("the third week").
     """
 
     value: Fraction
@@ -72,6 +73,7 @@ class Quantity:
     money: bool = False
     fraction: bool = False
     article: bool = False
+    ordinal: bool = False
 
 
 @lru_cache(maxsize=65536)
@@ -111,7 +113,9 @@ def read_quantities(text: str, money_like: bool = False) -> tuple[Quantity, ...]
         part = how == "fraction" and abs(value) < 1
         if part and lead[-1:] == ["time"]:
             value, part = 1 + value, False  # "time and a half"
-        found.append(Quantity(value, tuple(words), tuple(lead), percent, money, part, how == "article"))
+        found.append(
+            Quantity(value, tuple(words), tuple(lead), percent, money, part, how == "article", how == "ordinal")
+        )
         lead = []
     counted = [quantity for quantity in found if not quantity.article]
     if any("belowzero" in quantity.words for quantity in counted):
@@ -177,7 +181,10 @@ def _words_to_digits(text: str) -> str:
 
 
 def _atom(tokens: list[tuple[str, str]], index: int) -> tuple[Fraction, str, int] | None:
-    """(value, "number" | "fraction" | "article", index behind) of the number that starts at `index`, or None."""
+    """Value, kind and end of the number that starts at `index`, or None.
+
+    Kinds: "number", "ordinal", "fraction", "article".
+    """
     sign = 1
     while tokens[index][0] in ("sign", "currency") or tokens[index][1] in ("minus", "negative"):
         if tokens[index][0] != "currency":
@@ -196,7 +203,7 @@ def _atom(tokens: list[tuple[str, str]], index: int) -> tuple[Fraction, str, int
             return sign * (value + whole * _ratio(after[1])), "number", index + 2
         return sign * value, "number", index + 1
     if kind == "ordinal":
-        return Fraction(word), "number", index + 1
+        return Fraction(word), "ordinal", index + 1
     if kind == "fraction":
         return sign * _ratio(word), "fraction", index + 1
     if word in ("half", "quarter") and after[1] not in ("past", "to"):

@@ -26,6 +26,27 @@ def named_units(text: str) -> frozenset[object]:
     return frozenset(found)
 
 
+@lru_cache(maxsize=16384)
+def foreign_unit(words: tuple[str, ...], field_words: str) -> bool:
+    """Whether `words` (lower case, behind a number) open with a unit that is none of those in a field's words.
+
+    Counts ("items", "percent"), degrees of an angle and pixels are foreign nowhere: there is little else to ask for.
+    """
+    joined = (" ".join(words[:3]), " ".join(words[:2]), "".join(words[:2]), words[0] if words else "")
+    said = next((found for name in joined if (found := _names().get(name))), None)
+    if said is None or any(unit.startswith(("concentr-", "graphics-", "angle-degree")) for unit in said):
+        return False
+    return not said & _units_in(field_words)
+
+
+@lru_cache(maxsize=16384)
+def _units_in(text: str) -> frozenset[str]:
+    """The identifiers of all units that are named somewhere in a text."""
+    parts = re.split(r"[\s,;:()\[\]]+|\.(?!\w)", text.casefold())
+    runs = (" ".join(parts[i : i + size]) for size in (1, 2, 3) for i in range(len(parts)))
+    return frozenset(unit for run in runs for unit in _names().get(run, ()))
+
+
 @lru_cache(maxsize=1)
 def _names() -> dict[str, set[str]]:
     """Name in lower case -> identifiers of the CLDR, in American and British spelling, singular and plural."""

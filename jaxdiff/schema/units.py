@@ -19,7 +19,9 @@ _TABLE = {
         "3600": "hour hours hrs | h hr", "86400": "day days night nights | d", "604800": "week weeks wk wks | w",
         "1209600": "fortnight fortnights",
     },
-    "calendar": {"1": "month months", "12": "year years yr yrs | y", "120": "decade decades"},
+    "calendar": {
+        "1": "month months", "12": "year years yr yrs | y", "120": "decade decades", "1200": "century centuries",
+    },
     "length": {
         "1": "metre metres meter meters | m", "1000": "kilometre kilometres kilometer kilometers kms km",
         "1/100": "centimetre centimetres centimeter centimeters | cm",
@@ -38,7 +40,8 @@ _TABLE = {
         "1/100": "centilitre centilitres centiliter centiliters | cl", "1/10": "decilitre decilitres | dl",
         "1/1000000": "microlitre microlitres microliter microliters | µl ul", "1000": "m³ m3",
     },
-    "area": {"1": "m² m2 sqm", "10000": "hectare hectares | ha", "1000000": "km² km2"},
+    "area": {"1": "m² m2 sqm", "10000": "hectare hectares | ha", "40468564224/10000000": "acre acres",
+        "1000000": "km² km2"},
     "bytes": {
         "1": "byte bytes", "1000": "kilobyte kilobytes | kb", "1000000": "megabyte megabytes | mb",
         "1000000000": "gigabyte gigabytes gig gigs | gb", "1000000000000": "terabyte terabytes | tb",
@@ -66,6 +69,7 @@ for _dimension, _units in _TABLE.items():
 
 _NAME_PART = re.compile(r"[A-Z]?[a-zµ]+|[A-Z]+(?![a-z])|\d+")
 _OWN_FACTOR = re.compile(r"\b1 ([^\W\d]+(?:/[^\W\d]+)?) (?:=|is|counts as) (\d+(?:\.\d+)?)\b(?! ?%)")
+_BRACKETED = re.compile(r"[(\[](?:in )?([^\s()\[\]]+)[)\]]")
 _WORD = re.compile(r"[^\W_]+(?:/[^\W_]+)?")
 
 
@@ -100,6 +104,9 @@ def asked_unit(name: str, description: str) -> tuple[Unit, bool] | None:
         parts[-2:] = ["".join(parts[-2:])]
     if parts and (found := _SHORT.get(parts[-1])):
         return next(iter(found.items())), True
+    for bracketed in _BRACKETED.findall(description.lower()):
+        if found := _SHORT.get(bracketed):
+            return next(iter(found.items())), False
     words = _WORD.findall(description.lower())
     for index, word in enumerate(words):
         if word in ("in", "whole") and index + 1 < len(words) and (found := _SHORT.get(words[index + 1])):

@@ -97,7 +97,11 @@ def test_a_number_beyond_floats_is_refused():
         ("800 m", "max_km", "", 0.8), ("two kilos", "weight_grams", "", 2000), ("300m", "cpu", "CPU in cores", 0.3),
         ("3 m", "price", "asking price", 3000000), ("3 m", "height", "", 3), ("4 GB", "mb", "1 GB = 1024 MB", 4096),
         ("480 BC", "year", "negative for BC", -480), ("33.75 S", "latitude", "", -33.75), ("in May", "month", "", 5),
-        ("7 in the evening", "hour", "", 19), ("60 km/h", "speed_m", "", 60),
+        ("7 in the evening", "hour", "", 19), ("60 km/h", "speed", "in km/h", 60),
+        ("95 °C", "heat", "degrees Celsius; 40 if missing", 95), ("three acres", "plot_m2", "", 12140.5692672),
+        ("1 kB (1024 bytes)", "size", "in bytes", 1024), ("50,000 euros", "budget", "in thousands of euros", 50),
+        ("25 basis points", "spread", "in percent", 0.25), ("70 cm", "height", "body height [cm]", 70),
+        ("two centuries", "years", "", 200), ("the third week", "week", "", 3), ("1.8 m", "height_cm", "", 180),
         ("2.5 million", "sales_millions", "", 2.5),
         ("500 square metres", "plot_ha", "", 0.05),
     ],
@@ -108,8 +112,12 @@ def test_units_follow_the_field(said, name, description, value):
 
 @pytest.mark.parametrize(
     ("said", "name"),
-    [("a month", "days"), ("20 minutes", "distance_m"), ("2 hours 5 km", "minutes"), ("1 5", "minutes")],
-)
+    [
+        ("a month", "days"), ("20 minutes", "distance_m"), ("2 hours 5 km", "minutes"), ("1 5", "minutes"),
+        ("60 km/h", "speed_m"), ("twice a day", "step_hours"), ("the 19th century", "year"), ("3 gallons", "litres"),
+        ("70 °F", "celsius"), ("2 cm", "x"), ("5%", "interest_rate"), ("25 basis points", "spread"),
+    ],
+)  # fmt: skip
 def test_units_that_do_not_fit(said, name):
     with pytest.raises(ValueNotUnderstood):
         parse_value(said, field(name, type="number"))
