@@ -28,7 +28,8 @@ def nodes_of(case: Case, atoms: tuple[Atom, ...], grow: Grow, narrow: bool = Tru
     described = _described(case, atoms)
     if any(facts.enum is not None for facts in case.facts):
         listed = next(facts.enum for facts in case.facts if facts.enum is not None)
-        values = tuple(value for value in listed if all(atom.is_valid(value) for atom in atoms))
+        written = map(_written, listed)
+        values = tuple(value for value in written if all(atom.is_valid(value) for atom in atoms))
         if values:
             yield Choice(values=values, **described)
         return
@@ -47,6 +48,11 @@ def nodes_of(case: Case, atoms: tuple[Atom, ...], grow: Grow, narrow: bool = Tru
         node = _BUILDERS[name](case, kinds, checks, described, place, grow)
         if node is not None:
             yield node
+
+
+def _written(value: Any) -> Any:
+    """A listed value; a whole double as an integer, which equals it and is one in draft 4 as well."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _described(case: Case, atoms: tuple[Atom, ...]) -> dict[str, Any]:

@@ -65,9 +65,9 @@ class Conjunctions:
         """The cases in which all atoms hold, without open choices; a value of any of them satisfies all."""
         start = self._absorb(Case(), atoms, frozenset())
         if start is not None:
-            yield from self._split(start, atoms, [limit])
+            yield from self._split(start, [limit])
 
-    def _split(self, case: Case, atoms: tuple[Atom, ...], left: list[int]) -> Iterator[Case]:
+    def _split(self, case: Case, left: list[int]) -> Iterator[Case]:
         if case.types == ():
             return
         # Listed values are tried against the whole, so that no choice is to be made.
@@ -81,12 +81,12 @@ class Conjunctions:
             yield replace(case, choices=(), guards=case.guards + guards)
             return
         rest = replace(case, choices=tuple(others))
-        for terms, guard in self._alternatives(choice, trail, rest, atoms):
+        for terms, guard in self._alternatives(choice, trail, rest):
             chosen = self._absorb(rest, terms, trail)
             if chosen is not None:
                 if guard is not None:
                     chosen = replace(chosen, guards=(*chosen.guards, guard))
-                yield from self._split(chosen, atoms, left)
+                yield from self._split(chosen, left)
 
     def _absorb(self, case: Case, terms: Iterable[Term], trail: Trail) -> Case | None:
         """The case with the terms in it; None where they cannot hold. trail: the subschemas around the terms."""
@@ -139,7 +139,7 @@ class Conjunctions:
         return Statement(choices=[Choice(tuple(alternatives), atom)])
 
     def _alternatives(
-        self, choice: Choice, trail: Trail, rest: Case, atoms: tuple[Atom, ...]
+        self, choice: Choice, trail: Trail, rest: Case
     ) -> Iterator[tuple[tuple[Term, ...], Guard | None]]:
         """What each alternative asks for, and what is left to check."""
         if not choice.exclusive:
@@ -151,7 +151,7 @@ class Conjunctions:
             apart: list[Term] = [branch]
             checked = False
             for other_index, other in enumerate(branches):
-                if other_index == index or self._disjoint(branch, other, trail, rest, atoms, len(branches)):
+                if other_index == index or self._disjoint(branch, other, trail, rest, len(branches)):
                     continue
                 if self._separable(other, trail, rest, branch):
                     apart.append(other.opposite())
@@ -159,15 +159,16 @@ class Conjunctions:
                     checked = True
             yield tuple(apart), Guard(frozenset(TYPES), choice.check) if checked else None
 
-    def _disjoint(self, one: Atom, other: Atom, trail: Trail, rest: Case, atoms: tuple[Atom, ...], count: int) -> bool:
+    def _disjoint(self, one: Atom, other: Atom, trail: Trail, rest: Case, count: int) -> bool:
         """Whether no value is seen to satisfy both and the rest."""
         both = self._absorb(replace(rest, choices=()), (one, other), trail)
         if both is None or both.types == ():
             return True
         if count > _MAX_TRIED_BRANCHES and not any(facts.enum is not None or facts.required for facts in both.facts):
             return False
-        known = (*atoms, one, other)
-        cases = itertools.islice(self._split(both, known, [_MAX_TRIED_CASES]), _MAX_TRIED_CASES + 1)
+        # Not the whole: the choice itself would refuse what satisfies both.
+        known = (one, other)
+        cases = itertools.islice(self._split(both, [_MAX_TRIED_CASES]), _MAX_TRIED_CASES + 1)
         return all(count < _MAX_TRIED_CASES and self._is_empty(case, known) for count, case in enumerate(cases))
 
     def _separable(self, other: Atom, trail: Trail, rest: Case, branch: Atom) -> bool:

@@ -4,7 +4,8 @@ import pytest
 from jsonschema.validators import validator_for
 
 from jaxdiff.errors import SchemaError
-from jaxdiff.schema.normal import contains, normalise
+from jaxdiff.schema.normal.membership import contains
+from jaxdiff.schema.normal.normalise import normalise
 
 D4 = "http://json-schema.org/draft-04/schema#"
 D6 = "http://json-schema.org/draft-06/schema#"
