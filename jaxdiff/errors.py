@@ -29,6 +29,15 @@ class UnsupportedSchema(SchemaError):
         self.keyword = keyword
 
 
+class UnsupportedLanguage(InputError):
+    """A pattern, a format or a range of numbers that cannot be held as an automaton; the message names it."""
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"unsupported language {name!r}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
 class FillError(JaxdiffError, ValueError):
     """A required value could not be made valid. Names the field and the text that was read for it."""
 
@@ -36,6 +45,13 @@ class FillError(JaxdiffError, ValueError):
         super().__init__(f"cannot fill {field!r} from {text!r}: {reason}")
         self.field = field
         self.text = text
+
+
+class ScaffoldBug(JaxdiffError, RuntimeError):
+    """A value that was made by construction is not valid: an error of this library, never of its user."""
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}; this is a bug of jaxdiff, please report it with the schema")
 
 
 class WeightsError(JaxdiffError):

@@ -1,0 +1,249 @@
+"""Deterministic finite automata over characters.
+
+Characters that move every state alike share a class, so that tables stay small whatever the alphabet.
+Shapes: S states, C classes, K intervals of code points. State 0 is the first.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from jaxdiff.errors import UnsupportedLanguage
+from jaxdiff.schema.languages import code_points
+from jaxdiff.schema.languages.code_points import Ranges
+from jaxdiff.schema.languages.reduction import ending_lengths, numbered_by_walk, reduced
+
+MAX_STATES = 8192
+Node = TypeVar("Node", bound=Hashable)
+
+# Examples are built of letters and digits where they may be, of signs where they must be.
+_PREFERRED = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_. !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~"
+
+
+@dataclass(frozen=True, eq=False)
+class Dfa:
+    """A language over characters; every state can be reached and can still come to an end (but for the empty language).
+
+    bounds: [K] int32, first code point of each interval, from 0 on. classes: [K] int32, the class of its characters.
+    transitions: [S, C] int32, -1 where a character is refused. accepting: [S] bool.
+    """
+
+    bounds: np.ndarray
+    classes: np.ndarray
+    transitions: np.ndarray
+    accepting: np.ndarray
+
+    @cached_property
+    def _content(self) -> tuple[bytes, ...]:
+        return tuple(table.tobytes() for table in (self.bounds, self.classes, self.transitions, self.accepting))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dfa) and self._content == other._content
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self._content)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def class_of(self, codes: np.ndarray) -> np.ndarray:
+        """The class of each code point."""
+        return self.classes[np.searchsorted(self.bounds, codes, side="right") - 1]
+
+    def accepts(self, text: str) -> bool:
+        """Whether a text is of the language. A lone surrogate is no character."""
+        state = 0
+        for code, kind in zip(map(ord, text), self.class_of(np.array([*map(ord, text)], np.int64)), strict=True):
+            if 0xD800 <= code <= 0xDFFF:
+                return False
+            state = int(self.transitions[state, kind])
+            if state < 0:
+                return False
+        return bool(self.accepting[state])
+
+    def is_empty(self) -> bool:
+        """Whether no text at all is accepted."""
+        return not self.accepting.any()
+
+    def intersect(self, other: Dfa) -> Dfa:
+        """The texts of both languages. Raises UnsupportedLanguage beyond `MAX_STATES`."""
+        bounds = np.union1d(self.bounds, other.bounds)
+        width = other.transitions.shape[1]
+        paired = self.class_of(bounds).astype(np.int64) * width + other.class_of(bounds)
+        kinds, classes = np.unique(paired, return_inverse=True)
+        mine, theirs = self.transitions[:, kinds // width], other.transitions[:, kinds % width]
+        many = len(other.accepting)
+        number = np.full(len(self.accepting) * many, -1, np.int64)
+        number[0], frontier, rows, pairs, count = 0, np.zeros(1, np.int64), [], [np.zeros(1, np.int64)], 1
+        while len(frontier):
+            left, right = mine[frontier // many], theirs[frontier % many]
+            target = np.where((left >= 0) & (right >= 0), left.astype(np.int64) * many + right, -1)
+            found = np.unique(target[target >= 0])
+            frontier = found[number[found] < 0]
+            number[frontier] = count + np.arange(len(frontier))
+            count += len(frontier)
+            if count > 4 * MAX_STATES:
+                raise UnsupportedLanguage("intersection", f"needs more than {4 * MAX_STATES} states")
+            rows.append(target)
+            pairs.append(frontier)
+        targets, states = np.concatenate(rows), np.concatenate(pairs)
+        transitions = np.where(targets >= 0, number[targets], -1)
+        accepting = self.accepting[states // many] & other.accepting[states % many]
+        return build(bounds, classes, transitions, accepting, "intersection")
+
+    def complement(self) -> Dfa:
+        """The texts that are not of the language."""
+        states, width = self.transitions.shape
+        full = np.vstack([np.where(self.transitions < 0, states, self.transitions), np.full((1, width), states)])
+        return build(self.bounds, self.classes, full, np.append(~self.accepting, True), "complement")
+
+    @cached_property
+    def max_length(self) -> int | None:
+        """The most characters that a text has; None where there is no limit. 0 for the empty language."""
+        if self.is_empty():
+            return 0
+        most = int(ending_lengths(self.transitions, self.accepting)[1][0])
+        return None if most < 0 else most
+
+    def shortest(self) -> str | None:
+        """The first of the examples; None for the empty language."""
+        return next(self.examples(), None)
+
+    def examples(self) -> Iterator[str]:
+        """Accepted texts, all of them in the end, shortest first; of one length letters and digits come first."""
+        ends = [self.accepting]  # ends[n][s]: an accepting state lies n characters behind s.
+        silent = 0
+        live = self.transitions >= 0
+        while silent <= len(self.accepting):
+            length = len(ends) - 1
+            silent = 0 if ends[length][0] else silent + 1
+            if ends[length][0]:
+                yield from self._of_length(length, ends)
+            ends.append((ends[length][self.transitions] & live).any(axis=1))
+
+    def _of_length(self, length: int, ends: list[np.ndarray]) -> Iterator[str]:
+        if not length:
+            yield ""
+            return
+        path: list[Iterator[tuple[str, int]]] = [self._steps(0, ends[length - 1])]
+        text = [""]
+        while path:
+            step = next(path[-1], None)
+            if step is None:
+                path.pop()
+                text.pop()
+                continue
+            if len(path) == length:
+                yield "".join(text) + step[0]
+            else:
+                text.append(step[0])
+                path.append(self._steps(step[1], ends[length - len(path) - 1]))
+
+    def _steps(self, state: int, ends: np.ndarray) -> Iterator[tuple[str, int]]:
+        row = self.transitions[state].tolist()
+        for char, kind in self._preferred:
+            if row[kind] >= 0 and ends[row[kind]]:
+                yield char, row[kind]
+        stops = [*self.bounds[1:].tolist(), sys.maxunicode + 1]
+        for control in (False, True):
+            for start, stop, kind in zip(self.bounds.tolist(), stops, self.classes.tolist(), strict=True):
+                if row[kind] < 0 or not ends[row[kind]]:
+                    continue
+                for code in range(start, stop):
+                    char = chr(code)
+                    if code > 126 or code < 32:
+                        if 0xD800 <= code <= 0xDFFF:
+                            continue
+                        if char.isprintable() is not control:
+                            yield char, row[kind]
+
+    @cached_property
+    def _preferred(self) -> list[tuple[str, int]]:
+        kinds = self.class_of(np.array([*map(ord, _PREFERRED)]))
+        return list(zip(_PREFERRED, kinds.tolist(), strict=True))
+
+
+def build(bounds: np.ndarray, classes: np.ndarray, transitions: np.ndarray, accepting: np.ndarray, name: str) -> Dfa:
+    """The smallest automaton of these tables. `name` stands in the error of one that is too large."""
+    transitions, accepting = reduced(np.asarray(transitions, np.int32), np.asarray(accepting, bool))
+    if len(accepting) > MAX_STATES:
+        raise UnsupportedLanguage(name, f"needs more than {MAX_STATES} states")
+    _, merged = np.unique(transitions, axis=1, return_inverse=True)
+    kinds = merged.reshape(-1)[classes]
+    change = np.append(True, kinds[1:] != kinds[:-1])
+    bounds, kinds = bounds[change], kinds[change]
+    # Classes are numbered as characters first come to them, states as a walk does: equal languages have equal tables.
+    _, first, place = np.unique(kinds, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.argsort(order)
+    column = np.zeros(merged.max() + 1, np.int64)
+    column[merged.reshape(-1)] = np.arange(transitions.shape[1])
+    transitions = transitions[:, column[kinds[first[order]]]]
+    states = numbered_by_walk(transitions)
+    number = np.argsort(states)
+    transitions = np.where(transitions >= 0, number[transitions], -1)[states]
+    return Dfa(
+        bounds.astype(np.int32),
+        rank[place.reshape(-1)].astype(np.int32),
+        transitions.astype(np.int32),
+        accepting[states],
+    )
+
+
+def alphabet(sets: Sequence[Ranges]) -> tuple[np.ndarray, np.ndarray, list[list[int]]]:
+    """(bounds [K], classes [K], for each class the numbers of the sets that hold its characters)."""
+    edges = [[(_cut(low), _cut(high + 1)) for low, high in ranges] for ranges in sets]
+    cuts = {0, *(cut for pairs in edges for pair in pairs for cut in pair)} - {sys.maxunicode + 1}
+    bounds = np.array(sorted(cuts), np.int64)
+    held = np.zeros((len(bounds), len(sets)), bool)
+    for i, pairs in enumerate(edges):
+        for start, stop in np.searchsorted(bounds, np.array(pairs, np.int64).reshape(-1, 2)).tolist():
+            held[start:stop, i] = True
+    kinds, classes = np.unique(held, axis=0, return_inverse=True)
+    return bounds, classes.reshape(-1), [np.flatnonzero(row).tolist() for row in kinds]
+
+
+def _cut(code: int) -> int:
+    """Lone surrogates go with the character behind them, so that none is ever a class of its own."""
+    return 0xD800 if 0xD800 < code <= 0xE000 else code
+
+
+def explore(
+    start: Node,
+    symbols: Sequence[Ranges],
+    step: Callable[[Node, int], Node | None],
+    accepting: Callable[[Node], bool],
+    name: str,
+) -> Dfa:
+    """The automaton whose states are what can be reached from `start`.
+
+    symbols: disjoint sets of characters. step: (state, number of a symbol) -> the next state, None where refused.
+    Raises UnsupportedLanguage beyond four times `MAX_STATES`, counted before equal states are merged.
+    """
+    bounds, classes, members = alphabet(symbols)
+    number: dict[Node, int] = {start: 0}
+    order, rows = [start], []
+    for state in order:
+        row = []
+        for held in members:
+            target = step(state, held[0]) if held else None
+            if target is not None and target not in number:
+                number[target] = len(order)
+                order.append(target)
+            row.append(-1 if target is None else number[target])
+        rows.append(row)
+        if len(order) > 4 * MAX_STATES:
+            raise UnsupportedLanguage(name, f"needs more than {4 * MAX_STATES} states")
+    return build(bounds, classes, np.array(rows), np.array([accepting(state) for state in order]), name)
+
+
+def anything() -> Dfa:
+    """Every text."""
+    return explore(0, [code_points.EVERY], lambda state, symbol: state, lambda state: True, "anything")
