@@ -19,12 +19,18 @@ _SHARE = re.compile(
 )
 _PERCENT = re.compile(r"percent|per cent|\bpct\b|in %|percentage")
 _MONEY = re.compile(
-    r"price|cost|amount|budget|salary|income|revenue|money|dollar|euro|pound|currency|fee|payment|loan|principal|"
+    r"price|cost|amount|budget|salary|income|revenue|money|dollar|euro|pound|currency|fee|fare|payment|loan|principal|"
     r"balance|wage|rent|profit|value|investment|deposit|sum\b|usd|eur|gbp"
 )
 _HEMISPHERE = re.compile(r"latitude|longitude|\b(?:lat|lon|lng)\b|north|south|west|east")
 _SCALE = re.compile(r"\bin (thousand|million|billion)s\b")
 _RATE = re.compile(r"\b(?:rate|ratio|probability|proportion)\b")
+_CURRENCY = re.compile(r"(?:dollar|euro|pound|franc)s?|usd|eur|gbp|chf")
+_CENTS = frozenset({"cent", "cents", "penny", "pence", "p"})
+_MINOR = re.compile(r"\bin (?:[a-z]+ )?(?:cents|pence|pennies)\b|\b(?:minor|smallest)(?: currency)? units?\b")
+_SCORE = re.compile(r"\b(?:rating|score|grade|stars|mark)\b")
+_BASE_UNITS = frozenset({("length", 1), ("mass", 1000), ("time", 1), ("volume", 1), ("area", 1), ("bytes", 1)})
+_MINUTES = re.compile(r":|\b(?:past|to|half|quarter)\b")
 _HOW_OFTEN = re.compile(r"\b(?:once|twice|thrice|times) (?:an?|per|each|every|in)\b")
 _BRACKETED = re.compile(r"\(([^()]*)\)")
 _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_name) if name}
@@ -35,6 +41,8 @@ def said_number(text: str, field: Field) -> Fraction | None:
     hints = _hints(field.name, field.description, field.schema.get("maximum") == 1, field.kind is Kind.INTEGER)
     if hints.calendar and (number := _of_calendar(text, hints.calendar)) is not None:
         return Fraction(number)
+    if hints.calendar == "hour" and _MINUTES.search(text.lower()):
+        return None
     asked = hints.unit[0] if hints.unit else None
     if asked and asked[0] in ("time", "calendar") and _HOW_OFTEN.search(text.lower()):
         return None
@@ -59,6 +67,8 @@ class _Hints:
         self.percent = not self.share and bool(percent)
         self.rate = not integer and not percent and bool(_RATE.search(words))
         self.money = bool(_MONEY.search(words))
+        self.minor = bool(_MINOR.search(f"in {parts.split()[-1]} {words}" if parts else words))
+        self.score = bool(_SCORE.search(words))
         self.hemisphere = bool(_HEMISPHERE.search(words))
         self.before_christ = "negative for bc" in words or "negative if bc" in words
         self.unit = asked_unit(name, description)
@@ -88,6 +98,10 @@ def _one_value(quantities: tuple[Quantity, ...], hints: _Hints) -> Fraction | No
         return sum((q.value * factor for q, factor in zip(quantities, factors, strict=True)), Fraction(0)) / asked[1]
     quantity, unit = quantities[0], units[0]
     value = quantity.value
+    if hints.score and quantity.fraction and not hints.share:
+        return None  # "4/5" are four of five points
+    if hints.money and (exact := _money(quantity, hints)) is not None:
+        return exact
     if quantity.percent:
         return value / 100 if hints.share else None if hints.rate else value
     if quantity.words[:1] and quantity.words[0] in hints.own_factors:
@@ -105,15 +119,28 @@ def _one_value(quantities: tuple[Quantity, ...], hints: _Hints) -> Fraction | No
     if hints.before_christ and quantity.words[:1] in (("bc",), ("bce",)):
         return -value
     if unit is None:
-        return None if not hints.money and foreign_unit(quantity.words, hints.text) else value
+        return (
+            None
+            if quantity.words == ("below",) or (not hints.money and foreign_unit(quantity.words, hints.text))
+            else value
+        )
     if asked is None:
         # "3 m" where no unit is asked for is 3; "3 cm" may be that or 0.03.
-        return value if unit[1] == 1 or hints.money or _mentioned(quantity, hints) else None
+        return value if unit in _BASE_UNITS or hints.money or _mentioned(quantity, hints) else None
     if unit[0] != asked[0]:
         return value if hints.money and not by_name else None
     if quantity.ordinal and unit[1] != asked[1]:
         return None
     return value * unit[1] / asked[1]
+
+
+def _money(quantity: Quantity, hints: _Hints) -> Fraction | None:
+    """An amount of which the words say whether it is in the main unit of a currency or in hundredths."""
+    said_minor = bool(_CENTS & set(quantity.words[:1]))
+    if said_minor:
+        return quantity.value if hints.minor else quantity.value / 100
+    main = quantity.money or (quantity.words and _CURRENCY.fullmatch(quantity.words[0]))
+    return quantity.value * 100 if hints.minor and main else None
 
 
 def _mentioned(quantity: Quantity, hints: _Hints) -> bool:

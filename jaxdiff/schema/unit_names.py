@@ -34,6 +34,8 @@ def foreign_unit(words: tuple[str, ...], field_words: str) -> bool:
     """
     joined = (" ".join(words[:3]), " ".join(words[:2]), "".join(words[:2]), words[0] if words else "")
     said = next((found for name in joined if (found := _names().get(name))), None)
+    if said is None and words[:1] in (("c",), ("f",), ("k",)) and "temperature" in " ".join(_units_in(field_words)):
+        said = _names()[f"°{words[0]}"]
     if said is None or any(unit.startswith(("concentr-", "graphics-", "angle-degree")) for unit in said):
         return False
     return not said & _units_in(field_words)
@@ -58,6 +60,7 @@ def _names() -> dict[str, set[str]]:
         for unit, forms in locale.unit_display_names.items():
             said = {str(form) for form in forms.values()}
             said |= {format_unit(1, unit, length, locale=locale)[1:] for length in ("long", "short")}
+            said.add(unit.partition("-")[2].replace("-", " "))
             for name in said:
                 names.setdefault(name.strip().casefold(), set()).add(unit)
     return names

@@ -67,6 +67,7 @@ for _dimension, _units in _TABLE.items():
         for _name in (_long + _short).split():
             _SHORT.setdefault(_name, {})[_dimension] = Fraction(_factor)
 
+_AGE = "calendar", Fraction(12)
 _NAME_PART = re.compile(r"[A-Z]?[a-zµ]+|[A-Z]+(?![a-z])|\d+")
 _OWN_FACTOR = re.compile(r"\b1 ([^\W\d]+(?:/[^\W\d]+)?) (?:=|is|counts as) (\d+(?:\.\d+)?)\b(?! ?%)")
 _BRACKETED = re.compile(r"[(\[](?:in )?([^\s()\[\]]+)[)\]]")
@@ -112,6 +113,8 @@ def asked_unit(name: str, description: str) -> tuple[Unit, bool] | None:
         if word in ("in", "whole") and index + 1 < len(words) and (found := _SHORT.get(words[index + 1])):
             return next(iter(found.items())), False
     named = {next(iter(_LONG[word].items())) for word in words if word in _LONG}
+    if not named and "age" in (*parts, *words):
+        return _AGE, False
     return (named.pop(), False) if len(named) == 1 else None
 
 

@@ -33,6 +33,8 @@ _DECIMAL = re.compile(r"[+-]?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,
 _NO_ITEMS = frozenset({"", "none", "nothing", "nobody", "no one", "empty"})
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "`": "`", "\u00ab": "\u00bb"}
 _DOUBLE_QUOTES = frozenset('"\u201c\u201d')
+# Codes that are not in the tables: old ones, and those with a region or a script ("pt-BR").
+_ANY_CODE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 _COMPACT_PHONE = re.compile(r"without spaces|no spaces|E\.164")
 
 
@@ -123,7 +125,12 @@ def _string(text: str, field: Field) -> str:
         if cleaned[:1] == "+" and _COMPACT_PHONE.search(field.description):
             return re.sub(r"[\s().-]", "", cleaned)
         code = asked_code(field.name, field.description)
-        return cleaned if code is None else write_code(cleaned, code, field.description) or cleaned
+        if code is None:
+            return cleaned
+        found = write_code(cleaned, code, field.description)
+        if found is None and not _ANY_CODE.fullmatch(cleaned):
+            raise ValueNotUnderstood(text, field, f"a code ({code})")
+        return found or cleaned
     written = write_as(text, asked)
     if written is None:
         raise ValueNotUnderstood(text, field, "a date or time in the asked format")

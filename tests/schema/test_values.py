@@ -101,6 +101,9 @@ def test_a_number_beyond_floats_is_refused():
         ("95 °C", "heat", "degrees Celsius; 40 if missing", 95), ("three acres", "plot_m2", "", 12140.5692672),
         ("1 kB (1024 bytes)", "size", "in bytes", 1024), ("50,000 euros", "budget", "in thousands of euros", 50),
         ("25 basis points", "spread", "in percent", 0.25), ("70 cm", "height", "body height [cm]", 70),
+        ("50 cents", "price", "in euros", 0.5), ("5 euros", "fee_cents", "", 500), ("99 cents", "fee", "in cents", 99),
+        ("6 months", "age", "", 0.5), ("18 years", "age", "", 18), ("5 kg", "weight", "", 5),
+        ("three quarters", "score", "between 0 and 1", 0.75),
         ("two centuries", "years", "", 200), ("the third week", "week", "", 3), ("1.8 m", "height_cm", "", 180),
         ("2.5 million", "sales_millions", "", 2.5),
         ("500 square metres", "plot_ha", "", 0.05),
@@ -115,7 +118,8 @@ def test_units_follow_the_field(said, name, description, value):
     [
         ("a month", "days"), ("20 minutes", "distance_m"), ("2 hours 5 km", "minutes"), ("1 5", "minutes"),
         ("60 km/h", "speed_m"), ("twice a day", "step_hours"), ("the 19th century", "year"), ("3 gallons", "litres"),
-        ("70 °F", "celsius"), ("2 cm", "x"), ("5%", "interest_rate"), ("25 basis points", "spread"),
+        ("70 °F", "celsius"), ("70 F", "celsius"), ("half past six", "hour"), ("ten below", "level"), ("4/5", "rating"),
+        ("2 cm", "x"), ("5%", "interest_rate"), ("25 basis points", "spread"),
     ],
 )  # fmt: skip
 def test_units_that_do_not_fit(said, name):
