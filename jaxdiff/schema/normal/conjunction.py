@@ -17,8 +17,6 @@ from jaxdiff.schema.normal.locations import Location
 
 # Cases of one place that are looked at before further choices are left to checks.
 MAX_CASES = 128
-# A branch of `oneOf` is kept apart from the others by structure if that takes no more cases than this for each.
-_MAX_OPPOSITES = 4
 # With more branches than this, pairs are told apart by what they say of types and values at once, not by trying.
 _MAX_TRIED_BRANCHES = 10
 _MAX_TRIED_CASES = 16
@@ -147,17 +145,28 @@ class Conjunctions:
                 yield terms, None
             return
         branches = [terms[0] for terms in choice.alternatives if isinstance(terms[0], Atom)]
+        guard = Guard(frozenset(TYPES), choice.check)
+        checked: list[tuple[Term, ...]] = []
         for index, branch in enumerate(branches):
-            apart: list[Term] = [branch]
-            checked = False
-            for other_index, other in enumerate(branches):
-                if other_index == index or self._disjoint(branch, other, trail, rest, len(branches)):
+            exact: list[Term] = [branch]
+            plain: list[Term] = []
+            held = True
+            for other in branches[:index] + branches[index + 1 :]:
+                if self._disjoint(branch, other, trail, rest, len(branches)):
                     continue
-                if self._separable(other, trail, rest, branch):
-                    apart.append(other.opposite())
+                if (opposite := self._few_opposites(branch, other, trail, rest)) is not None:
+                    exact.append(opposite)
+                elif (difference := self._plain_difference(branch, other, trail, rest)) is not None:
+                    plain.append(difference)
                 else:
-                    checked = True
-            yield tuple(apart), Guard(frozenset(TYPES), choice.check) if checked else None
+                    held = False
+            if held:
+                yield (*exact, *plain), None
+            if plain or not held:
+                checked.append(tuple(exact))
+        # What is told apart by a plain difference comes first; what is left of the branches needs the check.
+        for terms in checked:
+            yield terms, guard
 
     def _disjoint(self, one: Atom, other: Atom, trail: Trail, rest: Case, count: int) -> bool:
         """Whether no value is seen to satisfy both and the rest."""
@@ -171,18 +180,36 @@ class Conjunctions:
         cases = itertools.islice(self._split(both, [_MAX_TRIED_CASES]), _MAX_TRIED_CASES + 1)
         return all(count < _MAX_TRIED_CASES and self._is_empty(case, known) for count, case in enumerate(cases))
 
-    def _separable(self, other: Atom, trail: Trail, rest: Case, branch: Atom) -> bool:
-        """Whether the opposite of a branch is a few cases beside the other branch, none of them a check."""
-        with_branch = self._absorb(rest, (branch, other.opposite()), trail)
-        if with_branch is None or with_branch.seen == rest.seen:
-            return True
-        statement = self._statement(other.opposite())
-        if statement.guards:
-            return False
-        (opposite,) = statement.choices
-        possible = [self._absorb(with_branch, terms, trail) for terms in opposite.alternatives]
+    def _few_opposites(self, branch: Atom, other: Atom, trail: Trail, rest: Case) -> Atom | None:
+        """The opposite of the other branch if it is one case beside the branch, or none, and nothing to check."""
+        opposite = other.opposite()
+        beside = self._absorb(replace(rest, choices=()), (branch, opposite), trail)
+        if beside is None:
+            return opposite
+        statement = self._statement(opposite)
+        if statement.guards or not statement.choices:
+            return None
+        possible = [self._absorb(beside, terms, trail) for terms in statement.choices[0].alternatives]
         alive = [case for case in possible if case is not None and case.types != ()]
-        return len(alive) <= _MAX_OPPOSITES and all(len(case.guards) == len(with_branch.guards) for case in alive)
+        few = len(alive) <= 1 and all(len(case.guards) == len(beside.guards) for case in alive)
+        return opposite if few else None
+
+    def _plain_difference(self, branch: Atom, other: Atom, trail: Trail, rest: Case) -> Facts | None:
+        """What keeps objects of the branch from the other: names it must not have, or one that tells which it is."""
+        base = replace(rest, choices=())
+        ours, theirs = self._absorb(base, (branch,), trail), self._absorb(base, (other,), trail)
+        if ours is None or theirs is None:
+            return None
+        required = dict.fromkeys(name for facts in ours.facts for name in facts.required)
+        theirs_alone = [name for facts in theirs.facts for name in facts.required if name not in required]
+        if theirs_alone:
+            nothing = Atom(branch.location.synthetic(False))
+            return Facts(types=("object",), properties=dict.fromkeys(theirs_alone, nothing))
+        for name in dict.fromkeys(name for facts in theirs.facts for name in facts.properties or ()):
+            atoms = tuple(atom for facts in (*ours.facts, *theirs.facts) for atom in facts.child(name))
+            if not any(True for case in self.cases(atoms, 1) if not self._is_empty(case, atoms)):
+                return Facts(types=("object",), required=(name,))
+        return None
 
 
 def _is_plain(choice: Choice) -> bool:

@@ -24,13 +24,16 @@ def object_node(
     keys = _keys(facts, grow)
     declared = (name for entry in facts for name in entry.properties or ())
     # A name that another one needs is declared, so that it is found where it is needed.
-    others = (name for entry in facts for pair in entry.requires for name in pair[1])
-    names = list(dict.fromkeys(itertools.chain(declared, required, others)))
+    needed = (name for entry in facts for pair in entry.requires for name in pair[1])
+    names = list(dict.fromkeys(itertools.chain(declared, required, needed)))
     if keys is not None:
         names += [name for key in keys if isinstance(key, Choice) for name in key.values if name not in names]
     name_atoms = [entry.property_names for entry in facts if entry.property_names is not None]
     values = {name: tuple(atom for entry in facts for atom in entry.child(name)) for name in names}
-    requires = tuple(dict.fromkeys(pair for entry in facts for pair in entry.requires))
+    needs: dict[str, dict[str, None]] = {}
+    for name, others in (pair for entry in facts for pair in entry.requires):
+        needs.setdefault(name, {}).update(dict.fromkeys(others))
+    requires = tuple((name, tuple(others)) for name, others in needs.items())
     gone = {
         name
         for name, atoms in values.items()
