@@ -30,7 +30,8 @@ _LANGUAGE = re.compile(r"language|locale|\blang\b|639")
 _CURRENCY = re.compile(r"currenc|4217")
 _THREE = re.compile(r"three[- ]letter|3-letter|alpha-3")
 _ASKS = re.compile(
-    r"(?:two|three|2|3)[- ]letter|\biso\b.*\bcodes?\b|\biso codes?\b|alpha-[23]|\b(?:3166|639|4217)\b|currency code"
+    r"(?:two|three|2|3)[- ]letter|\biso\b.*\bcodes?\b|\bcodes?\b.*\biso\b|alpha-[23]|\b(?:3166|639|4217)\b|"
+    r"currency code"
 )
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 
+from jaxdiff.schema.said_words import FUNCTION_WORDS, stem, stems, words
+
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _QUOTED = re.compile(r'"[^"]*"|“[^”]*”|`[^`]*`|(?<![^\s,;\[(])\'[^\']*\'(?![^\s,;\])])')
 _AND = re.compile(r"\s+(?:and|or|plus|as well as|along with)\s+", re.IGNORECASE)
 _LEADING_AND = re.compile(r"^(?:(?:and|or|plus|then|&)\s+)+", re.IGNORECASE)
 _THEN = re.compile(r"\s+(?:and\s+)?then\s+", re.IGNORECASE)
+_AROUND = re.compile(r"^(?:only|just|both|either) |,? (?:only|please|too|as well)$", re.IGNORECASE)
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_DEFINITE = re.compile(
+    r"(?:^|[,;&]|\band|\bor)\s*(the|my|our|his|her|their) ([^,;&]+?)(?=$|[,;&]|\s+(?:and|or)\s)", re.IGNORECASE
+)
+_ALL_BUT = re.compile(
+    r"\s*(?:[Nn](?:o|ot|either)|[Aa](?:ll|ny|nything)|[Ee]very(?:thing|one|body)?)(?:\s+(?!and\b|or\b)|$)"
+)
+_NAMED_WITH_ARTICLE = frozenset(map(stem, ["people", "person", "contact", "place", "title"]))
 _HELD = "\ue000"  # private use: stands for a separator that belongs to an item
 
 
@@ -26,7 +36,7 @@ def split_list(text: str, numeric: bool, name: str = "") -> list[str]:
         held.append(match[0])
         return f"{_HELD}{len(held) - 1}{_HELD}"
 
-    text = _QUOTED.sub(hold, re.sub(r"^(?:only|just) ", "", text, flags=re.IGNORECASE))
+    text = _QUOTED.sub(hold, _AROUND.sub("", text))
     if len(name) > 3:
         text = re.sub(rf"^(?:the )?{re.escape(name.removesuffix('s'))}s? (?=\S)", "", text, flags=re.IGNORECASE)
     if re.search(r",\s|\band\b|\bor\b", text) or text.count(",") == 1 or not numeric or ",000" in text:
@@ -36,6 +46,23 @@ def split_list(text: str, numeric: bool, name: str = "") -> list[str]:
     if numeric:
         return [part.replace(_HELD, "") for part in _share_unit(parts)]
     return [item for part in parts if (item := _item(part))]
+
+
+def has_unclear_items(text: str, name: str, description: str) -> bool:
+    """Whether a list of strings says "all", "no ..." or an item that may be called otherwise than it is said.
+
+    "The babysitter" may be the whole name of a contact, "the UN list" the list "UN", "my son Idris" only "Idris".
+    """
+    if _ALL_BUT.match(text):
+        return True
+    asked = {stem(word) for word in words(f"{name} {description}") if word not in FUNCTION_WORDS}
+    for article, said in _DEFINITE.findall(text):
+        if article.lower() != "the":
+            return True
+        # "The tags red and blue" for `tags` is clear.
+        if stems(said)[:1] != stems(name) and (asked & _NAMED_WITH_ARTICLE or asked & set(stems(said))):
+            return True
+    return False
 
 
 def _split(text: str, numeric: bool) -> list[str]:

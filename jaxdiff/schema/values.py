@@ -15,7 +15,7 @@ from jaxdiff.schema.asked_numbers import said_number
 from jaxdiff.schema.codes import asked_code, write_code
 from jaxdiff.schema.dates import asked_format, write_as
 from jaxdiff.schema.fields import Field, Kind
-from jaxdiff.schema.lists import split_list
+from jaxdiff.schema.lists import has_unclear_items, split_list
 from jaxdiff.schema.numbers import read_quantities
 from jaxdiff.schema.said_booleans import said_boolean
 from jaxdiff.schema.said_choices import said_choice
@@ -170,6 +170,9 @@ def _array(text: str, field: Field) -> list[Any]:
     numeric = item.kind in (Kind.INTEGER, Kind.NUMBER)
     if text.strip(" \t\n[](){}.").casefold() in _NO_ITEMS:
         return []
+    names = item.kind is Kind.STRING and not asked_code(item.name, item.description)
+    if names and has_unclear_items(text, field.name, field.description):
+        raise ValueNotUnderstood(text, field, "a list whose items are clear")
     return [parse_value(part, item) for part in split_list(text, numeric, field.name)]
 
 

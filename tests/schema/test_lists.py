@@ -18,6 +18,7 @@ from jaxdiff.schema.lists import split_list
         ("driver's license and mum's card", ["driver's license", "mum's card"]),
         ("open it, then close it", ["open it", "close it"]),
         ("day1.mkv then day2.mkv", ["day1.mkv", "day2.mkv"]), ("only Ann", ["Ann"]),
+        ("both tea and milk, please", ["tea", "milk"]), ("tea and milk too", ["tea", "milk"]),
         ("tags red and blue", ["red", "blue"]),
         ("arts and crafts, music", ["arts and crafts", "music"]), (" , ", []), ("sandy, Anders", ["sandy", "Anders"]),
     ],

@@ -207,6 +207,31 @@ def test_any_text_is_read_or_refused(text, schema):
         assert "\n" not in str(error)
 
 
+@pytest.mark.parametrize(
+    ("said", "description", "value"),
+    [
+        ("the hall and the kitchen", "rooms to clean", ["hall", "kitchen"]), ("a kite, tea", "gifts", ["kite", "tea"]),
+        ("the value red", "colours", ["red"]), ("the nurse and Ann", "contacts to call", None),
+        ("the news list", "lists to read", None), ("Bo and my son Ike", "drivers", None),
+        ("everything but tea", "gifts", None), ("the EU and Chad", "country codes (ISO)", ["EU", "TD"]),
+    ],
+)  # fmt: skip
+def test_items_said_with_an_article(said, description, value):
+    wanted = field("values", type="array", items={"type": "string"}, description=description)
+    if value is None:
+        with pytest.raises(ValueNotUnderstood):
+            parse_value(said, wanted)
+    else:
+        assert parse_value(said, wanted) == value
+
+
+def test_names_without_a_code_are_handed_on():
+    wanted = field("country", description="two-letter country code")
+    assert parse_value("Chad", wanted) == "TD" and parse_value("XK", wanted) == "XK"
+    with pytest.raises(ValueNotUnderstood, match="'Dutch'"):
+        parse_value("Dutch", wanted)
+
+
 def test_labelling_speed():
     wanted = field("count", type="integer", description="how many")
     texts = [str(number) for number in range(2000)]
