@@ -1,4 +1,4 @@
-"""Reading tool lists: OpenAI-style function definitions."""
+"""Reading tool lists: function definitions as OpenAI, MCP and Anthropic write them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 
 from jaxdiff.errors import InputError
 from jaxdiff.schema.fields import Field, fields_of
+
+# What the JSON Schema of the arguments is called: by OpenAI, by the Model Context Protocol, by Anthropic.
+_PARAMETER_KEYS = ("parameters", "inputSchema", "input_schema")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,9 @@ class Tool:
 
 def parse_tools(data: Any, where: str = "tools") -> tuple[Tool, ...]:
     """Tools from parsed JSON: a list of {"type": "function", "function": {...}} or of the bare inner objects.
+
+    The arguments' schema is `parameters`, or `inputSchema` as in a list of the Model Context Protocol, or
+    `input_schema`.
 
     Raises InputError for a wrong layout, SchemaError and UnsupportedSchema for parameters that cannot be used.
     """
@@ -80,7 +86,10 @@ def _parse_tool(entry: Any, where: str) -> Tool:
     description = entry.get("description")
     if not isinstance(description, str | None):
         raise InputError(f"{where} {name!r}: description must be a string, not {type(description).__name__}")
-    parameters = entry.get("parameters")
+    given = [key for key in _PARAMETER_KEYS if key in entry]
+    if len(given) > 1:
+        raise InputError(f"{where} {name!r} has both {given[0]} and {given[1]}")
+    parameters = entry[given[0]] if given else None
     fields = fields_of(parameters, f"parameters of {where} {name!r}")
     return Tool(name, description or "", parameters or {}, fields)
 

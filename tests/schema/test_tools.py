@@ -23,6 +23,12 @@ def test_reads_wrapped_and_bare_definitions():
     assert hash(wrapped[0]) == hash(bare[0])
 
 
+@pytest.mark.parametrize("key", ["inputSchema", "input_schema"])
+def test_reads_the_schema_under_the_names_of_other_protocols(key):
+    entry = {"name": WEATHER["name"], "description": WEATHER["description"], key: WEATHER["parameters"]}
+    assert parse_tools([entry]) == parse_tools([WEATHER])
+
+
 @pytest.mark.parametrize("parameters", [None, {}, {"type": "object"}, {"type": "object", "properties": {}}])
 def test_tool_without_parameters_has_no_fields(parameters):
     assert parse_tools([{"name": "ping", "parameters": parameters}])[0].fields == ()
@@ -44,6 +50,7 @@ def test_missing_parameters_and_description():
         ([{"description": "no name"}], r"tools\[0\] has no name"),
         ([{"name": " "}], "has no name"),
         ([{"name": "f", "description": 3}], "description must be a string"),
+        ([WEATHER | {"inputSchema": {}}], r"tools\[0\] 'get_weather' has both parameters and inputSchema"),
         ([WEATHER, {"name": "other"}, WEATHER], r"tools\[2\] and tools\[0\] have the same name 'get_weather'"),
     ],
 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
 from jaxdiff.schema.normal.conjunction import Case
-from jaxdiff.schema.normal.facts import NUMBER, TYPES, Atom, tightest_lower, tightest_upper
+from jaxdiff.schema.normal.facts import NUMBER, TYPES, Atom
 from jaxdiff.schema.normal.locations import Location, whole
 from jaxdiff.schema.normal.nodes import Array, Check, Choice, Lazy, Node, Number, Text
+from jaxdiff.schema.normal.numbers import common_multiple, room, tightest_lower, tightest_upper
 from jaxdiff.schema.normal.objects import object_node
 
 # Of what nothing is said of.
@@ -123,8 +123,8 @@ def _number(
     high = tightest_upper(uppers) if uppers else None
     multiples = tuple(dict.fromkeys(facts.multiple_of for facts in case.facts if facts.multiple_of))
     integer = "fraction" not in kinds
-    step = _common_multiple([*multiples, Fraction(1)] if integer else list(multiples))
-    if low and high and not _room(low, high, step):
+    step = common_multiple([*multiples, Fraction(1)] if integer else list(multiples))
+    if low and high and not room(low, high, step):
         return None
     if kinds == {"fraction"}:
         checks = (*checks, place.synthetic({"not": {"type": "integer"}}))
@@ -145,23 +145,6 @@ def _is_number(value: Any) -> bool:
 def _not_listed(case: Case, place: Location) -> tuple[Check, ...]:
     listed = [facts.excluded_values for facts in case.facts if facts.excluded_values]
     return tuple(place.synthetic({"not": {"enum": list(values)}}) for values in listed)
-
-
-def _common_multiple(numbers: list[Fraction]) -> Fraction | None:
-    if not numbers:
-        return None
-    denominator = math.lcm(*(number.denominator for number in numbers))
-    return Fraction(math.lcm(*(int(number * denominator) for number in numbers)), denominator)
-
-
-def _room(low: tuple[Fraction, bool], high: tuple[Fraction, bool], step: Fraction | None) -> bool:
-    """Whether a multiple of step (any number for None) is within the bounds."""
-    if step is None:
-        return low[0] < high[0] or (low[0] == high[0] and not low[1] and not high[1])
-    first = math.ceil(low[0] / step)
-    if low[1] and first * step == low[0]:
-        first += 1
-    return first * step < high[0] or (first * step == high[0] and not high[1])
 
 
 def _array(

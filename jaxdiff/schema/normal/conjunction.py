@@ -7,13 +7,14 @@ in turn. What contradicts itself on the way is dropped. Where that gives too man
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from jaxdiff.errors import UnsupportedSchema
 from jaxdiff.schema.normal.facts import TYPES, Atom, Facts, opposites
-from jaxdiff.schema.normal.keywords import Choice, Guard, Statement, Term, read
+from jaxdiff.schema.normal.keywords import read
 from jaxdiff.schema.normal.locations import Location
+from jaxdiff.schema.normal.statements import Choice, Guard, Statement, Term
 
 # Cases of one place that are looked at before further choices are left to checks.
 MAX_CASES = 128
@@ -21,22 +22,22 @@ MAX_CASES = 128
 _MAX_TRIED_BRANCHES = 10
 _MAX_TRIED_CASES = 16
 
-Trail = frozenset[tuple[int, bool]]
+Key = tuple[int, bool]
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
     """All that holds in one alternative.
 
-    said: the subschemas looked at, in order, for what they say of themselves. choices: those not made yet, with the
-    subschemas around them. seen: keys of the atoms that are in.
+    said: the subschemas looked at, in order, for what they say of themselves. choices: those not made yet. seen: keys
+    of the atoms that are in.
     """
 
     facts: tuple[Facts, ...] = ()
-    choices: tuple[tuple[Choice, Trail], ...] = ()
+    choices: tuple[Choice, ...] = ()
     guards: tuple[Guard, ...] = ()
     said: tuple[Location, ...] = ()
-    seen: Trail = frozenset()
+    seen: frozenset[Key] = frozenset()
 
     @property
     def types(self) -> tuple[str, ...] | None:
@@ -57,11 +58,14 @@ class Conjunctions:
 
     def __init__(self, is_empty: Callable[[Case, tuple[Atom, ...]], bool]):
         self._is_empty = is_empty
-        self._statements: dict[tuple[int, bool], tuple[Atom, Statement]] = {}
+        self._statements: dict[Key, tuple[Atom, Statement]] = {}
+        self._ending: set[int] = set()
 
     def cases(self, atoms: tuple[Atom, ...], limit: int = MAX_CASES) -> Iterator[Case]:
         """The cases in which all atoms hold, without open choices; a value of any of them satisfies all."""
-        start = self._absorb(Case(), atoms, frozenset())
+        for atom in atoms:
+            self._refuse_endless(atom.location, frozenset())
+        start = self._absorb(Case(), atoms)
         if start is not None:
             yield from self._split(start, [limit])
 
@@ -73,46 +77,60 @@ class Conjunctions:
             left[0] -= 1
             yield case
             return
-        (choice, trail), *others = case.choices
+        choice, *others = case.choices
         if left[0] <= 0:
-            guards = tuple(Guard(frozenset(TYPES), open_choice.check) for open_choice, _ in case.choices)
+            guards = tuple(Guard(frozenset(TYPES), open_choice.check) for open_choice in case.choices)
             yield replace(case, choices=(), guards=case.guards + guards)
             return
         rest = replace(case, choices=tuple(others))
-        for terms, guard in self._alternatives(choice, trail, rest):
-            chosen = self._absorb(rest, terms, trail)
+        for terms, guard in self._alternatives(choice, rest):
+            chosen = self._absorb(rest, terms)
             if chosen is not None:
                 if guard is not None:
                     chosen = replace(chosen, guards=(*chosen.guards, guard))
                 yield from self._split(chosen, left)
 
-    def _absorb(self, case: Case, terms: Iterable[Term], trail: Trail) -> Case | None:
-        """The case with the terms in it; None where they cannot hold. trail: the subschemas around the terms."""
+    def _absorb(self, case: Case, terms: Sequence[Term]) -> Case | None:
+        """The case with the terms in it; None where they cannot hold."""
         facts, choices, guards, said = list(case.facts), list(case.choices), list(case.guards), list(case.said)
         seen = set(case.seen)
-        waiting = [(term, trail) for term in reversed(list(terms))]
+        waiting: list[Term] = list(reversed(terms))
         while waiting:
-            term, around = waiting.pop()
+            term = waiting.pop()
             if isinstance(term, Facts):
                 facts.append(term)
                 continue
+            if isinstance(term, Guard):
+                guards.append(term)
+                continue
             if term.impossible:
                 return None
-            if term.key in around:
-                raise UnsupportedSchema("$ref", term.location.pointer, "a reference to itself without end")
             if term.trivial or term.key in seen:
                 continue
             seen.add(term.key)
             if not term.negated:
                 said.append(term.location)
             statement = self._statement(term)
-            inside = around | {term.key}
             if statement.facts:
                 facts.append(statement.own_facts)
-            choices += [(choice, inside) for choice in statement.choices]
+            choices += statement.choices
             guards += statement.guards
-            waiting += [(inner, inside) for inner in reversed(statement.conjuncts)]
+            waiting += reversed(statement.conjuncts)
         return Case(tuple(facts), tuple(choices), tuple(guards), tuple(said), frozenset(seen))
+
+    def _refuse_endless(self, location: Location, around: frozenset[int]) -> None:
+        """Raises UnsupportedSchema for a subschema that asks for itself of the same value: no validator ends there."""
+        if isinstance(location.schema, bool) or id(location.schema) in self._ending:
+            return
+        if id(location.schema) in around:
+            raise UnsupportedSchema("$ref", location.pointer, "a reference to itself without end")
+        atom = Atom(location)
+        statement = self._statement(atom)
+        chosen = (term for choice in statement.choices for terms in choice.alternatives for term in terms)
+        for term in (*statement.conjuncts, *chosen):
+            if isinstance(term, Atom):
+                self._refuse_endless(term.location, around | {id(location.schema)})
+        self._ending.add(id(location.schema))
 
     def _statement(self, atom: Atom) -> Statement:
         found = self._statements.get(atom.key)
@@ -129,16 +147,19 @@ class Conjunctions:
         facts = opposites(plain.own_facts, nothing)
         choices_named = all(_is_plain(choice) for choice in plain.choices)
         if facts is None or plain.guards or not choices_named:
-            return Statement(guards=[Guard(frozenset(TYPES), atom)])
+            if (types := plain.own_facts.types) is None:
+                return Statement(guards=[Guard(frozenset(TYPES), atom)])
+            # Of another type nothing is to be checked.
+            others = Facts(types=tuple(name for name in TYPES if name not in types))
+            checked = (Facts(types=types), Guard(frozenset(TYPES), atom))
+            return Statement(choices=[Choice(((others,), checked), atom)])
         alternatives: list[tuple[Term, ...]] = [(entry,) for entry in facts]
         alternatives += [(inner.opposite(),) for inner in plain.conjuncts]
         for choice in plain.choices:
             alternatives.append(tuple(term.opposite() for (term,) in choice.alternatives if isinstance(term, Atom)))
         return Statement(choices=[Choice(tuple(alternatives), atom)])
 
-    def _alternatives(
-        self, choice: Choice, trail: Trail, rest: Case
-    ) -> Iterator[tuple[tuple[Term, ...], Guard | None]]:
+    def _alternatives(self, choice: Choice, rest: Case) -> Iterator[tuple[tuple[Term, ...], Guard | None]]:
         """What each alternative asks for, and what is left to check."""
         if not choice.exclusive:
             for terms in choice.alternatives:
@@ -152,11 +173,11 @@ class Conjunctions:
             plain: list[Term] = []
             held = True
             for other in branches[:index] + branches[index + 1 :]:
-                if self._disjoint(branch, other, trail, rest, len(branches)):
+                if self._disjoint(branch, other, rest, len(branches)):
                     continue
-                if (opposite := self._few_opposites(branch, other, trail, rest)) is not None:
+                if (opposite := self._few_opposites(branch, other, rest)) is not None:
                     exact.append(opposite)
-                elif (difference := self._plain_difference(branch, other, trail, rest)) is not None:
+                elif (difference := self._plain_difference(branch, other, rest)) is not None:
                     plain.append(difference)
                 else:
                     held = False
@@ -168,9 +189,9 @@ class Conjunctions:
         for terms in checked:
             yield terms, guard
 
-    def _disjoint(self, one: Atom, other: Atom, trail: Trail, rest: Case, count: int) -> bool:
+    def _disjoint(self, one: Atom, other: Atom, rest: Case, count: int) -> bool:
         """Whether no value is seen to satisfy both and the rest."""
-        both = self._absorb(replace(rest, choices=()), (one, other), trail)
+        both = self._absorb(replace(rest, choices=()), (one, other))
         if both is None or both.types == ():
             return True
         if count > _MAX_TRIED_BRANCHES and not any(facts.enum is not None or facts.required for facts in both.facts):
@@ -180,24 +201,24 @@ class Conjunctions:
         cases = itertools.islice(self._split(both, [_MAX_TRIED_CASES]), _MAX_TRIED_CASES + 1)
         return all(count < _MAX_TRIED_CASES and self._is_empty(case, known) for count, case in enumerate(cases))
 
-    def _few_opposites(self, branch: Atom, other: Atom, trail: Trail, rest: Case) -> Atom | None:
+    def _few_opposites(self, branch: Atom, other: Atom, rest: Case) -> Atom | None:
         """The opposite of the other branch if it is one case beside the branch, or none, and nothing to check."""
         opposite = other.opposite()
-        beside = self._absorb(replace(rest, choices=()), (branch, opposite), trail)
+        beside = self._absorb(replace(rest, choices=()), (branch, opposite))
         if beside is None:
             return opposite
         statement = self._statement(opposite)
         if statement.guards or not statement.choices:
             return None
-        possible = [self._absorb(beside, terms, trail) for terms in statement.choices[0].alternatives]
+        possible = [self._absorb(beside, terms) for terms in statement.choices[0].alternatives]
         alive = [case for case in possible if case is not None and case.types != ()]
         few = len(alive) <= 1 and all(len(case.guards) == len(beside.guards) for case in alive)
         return opposite if few else None
 
-    def _plain_difference(self, branch: Atom, other: Atom, trail: Trail, rest: Case) -> Facts | None:
+    def _plain_difference(self, branch: Atom, other: Atom, rest: Case) -> Facts | None:
         """What keeps objects of the branch from the other: names it must not have, or one that tells which it is."""
         base = replace(rest, choices=())
-        ours, theirs = self._absorb(base, (branch,), trail), self._absorb(base, (other,), trail)
+        ours, theirs = self._absorb(base, (branch,)), self._absorb(base, (other,))
         if ours is None or theirs is None:
             return None
         required = dict.fromkeys(name for facts in ours.facts for name in facts.required)

@@ -11,12 +11,11 @@ from functools import cached_property
 from typing import Any
 
 from jaxdiff.schema.normal.locations import Location
+from jaxdiff.schema.normal.numbers import Bound
 
 # The types that exclude each other: a number is an integer or a fraction.
 TYPES = ("string", "integer", "fraction", "boolean", "null", "array", "object")
 NUMBER = frozenset({"integer", "fraction"})
-
-Bound = tuple[Fraction, bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,16 +120,6 @@ _ABOUT: dict[str, frozenset[str]] = {
     **dict.fromkeys(("prefix", "items", "min_items", "max_items", "unique"), frozenset({"array"})),
 }  # fmt: skip
 _DEFAULTS = {entry.name: entry.default for entry in fields(Facts)}
-
-
-def tightest_lower(bounds: list[Bound]) -> Bound:
-    """The highest of lower bounds (limit, whether it is excluded)."""
-    return max(bounds)
-
-
-def tightest_upper(bounds: list[Bound]) -> Bound:
-    """The lowest of upper bounds (limit, whether it is excluded)."""
-    return min(bounds, key=lambda bound: (bound[0], not bound[1]))
 
 
 def opposites(facts: Facts, nothing: Atom) -> list[Facts] | None:

@@ -7,14 +7,15 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from jaxdiff.schema.normal.keywords import exact
+from jaxdiff.schema.languages.formats import format_language
 from jaxdiff.schema.normal.nodes import Array, Choice, Node, Number, Object, Text, Union
+from jaxdiff.schema.normal.numbers import exact
 
 
 def contains(node: Node, value: Any, *, formats: bool = True) -> bool:
     """Whether the JSON value is one of the node's: structure and checks.
 
-    formats: whether a text must have the formats that it is said to have; those that are not known hold always.
+    formats: whether a text must have the formats that it is said to have, which a validator does not ask for.
     """
     return _in_structure(node, value, formats) and all(check.is_valid(value) for check in node.checks)
 
@@ -54,6 +55,7 @@ def _in_text(node: Text, value: str, formats: bool) -> bool:
         and all(re.search(pattern, value) for pattern in node.patterns)
         and not any(re.search(pattern, value) for pattern in node.excluded_patterns)
         and value not in node.excluded_values
+        and (not formats or all(format_language(name).accepts(value) for name in node.formats))
     )
 
 

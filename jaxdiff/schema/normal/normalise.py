@@ -8,12 +8,13 @@ from typing import Any
 from jaxdiff.errors import SchemaError
 from jaxdiff.schema.normal.cases import nodes_of
 from jaxdiff.schema.normal.conjunction import Case, Conjunctions
+from jaxdiff.schema.normal.dialects import as_json_schema
 from jaxdiff.schema.normal.facts import Atom
 from jaxdiff.schema.normal.locations import whole
 from jaxdiff.schema.normal.nodes import Array, Lazy, Never, Node, Object, Union
 from jaxdiff.schema.normal.objects import without
 
-# How deep required values are looked into for whether there is any value at all.
+# How deep required values are looked into for whether there is any value at all; deeper ones are believed in.
 _MAX_DEPTH = 100
 
 Key = frozenset[tuple[int, bool]]
@@ -22,7 +23,7 @@ Key = frozenset[tuple[int, bool]]
 def normalise(schema: Any, *, dialect: str | None = None) -> Node:
     """The node of all values that a schema accepts.
 
-    dialect: `$schema` URI for a schema that names none (None: draft 2020-12).
+    dialect: `$schema` URI for a schema that names none (None: draft 2020-12), or one of `dialects.as_json_schema`.
 
     Values are those that the `jsonschema` library's validator of the dialect accepts, with three exceptions: known
     formats hold; a schema that names no type but speaks of one type only is read as of that type; and where a node has
@@ -30,7 +31,7 @@ def normalise(schema: Any, *, dialect: str | None = None) -> Node:
     UnsupportedSchema for what can neither be held by structure nor checked. Children are made when they are asked for
     and may raise the same.
     """
-    location = whole(schema, dialect or "")
+    location = whole(*as_json_schema(schema, dialect or ""))
     node = _Normaliser().lazy((Atom(location),)).node
     if isinstance(node, Never):
         raise SchemaError(f"no value satisfies the schema: {node.reason}", node.pointer)
@@ -93,11 +94,11 @@ class _Normaliser:
         key = frozenset(atom.key for atom in atoms)
         if key in self._known:
             return self._known[key]
-        if key in self._making:
+        if key in self._making or len(self._asked) > _MAX_DEPTH:
             # Asked while its branches are being told apart: to believe in it keeps more of them than needed, at worst.
             self._believed = True
             return True
-        if key in self._asked or len(self._asked) > _MAX_DEPTH:
+        if key in self._asked:
             self._doubted = True
             return False
         outside, self._believed, self._doubted = (self._believed, self._doubted), False, False
