@@ -27,17 +27,19 @@ _LOWER_MASK = re.compile(
 _CLOCK_MINUTES = re.compile(r"(?<=HH:)MM|(?<=HH)MM")
 
 _PERIOD = (
-    r"(?P<period>a\.?m\b\.?|p\.?m\b\.?|(?:in )?the (?:early |late )?(?:morning|afternoon|evening)|(?:at|in the) night"
-    r"|noon|midnight)"
+    r"(?P<period>a\.?m\b\.?|p\.?m\b\.?|(?:(?:in )?the (?:early |late )?|this )(?:morning|afternoon|evening)"
+    r"|(?:at|in the) night|tonight|noon|midnight)"
 )
 _CLOCK = re.compile(
     rf"(?:\bat )?(?:\b(?P<named>noon|midday|midnight)(?: at the start of)?\b"
     rf"|\b(?P<part>half|(?:a )?quarter|1/2|1/4|\d{{1,2}}(?: minutes?)?) (?P<side>past|after|to|before|till) "
     rf"(?P<base>\d{{1,2}}|noon|midnight)\b(?:,? {_PERIOD})?"
     rf"|(?<![\d:.])(?P<hour>\d{{1,2}})(?:[:.h](?P<minute>\d\d)(?::(?P<second>\d\d))?)?(?![\d:/])"
-    rf"(?: (?P<spoken>[0-5]\d))?(?: o'clock)?,? ?{_PERIOD.replace('period', 'suffix')}"
+    rf"(?: (?P<spoken>[0-5]\d))?(?: o'? ?clock)?,? ?{_PERIOD.replace('period', 'suffix')}"
     rf"|(?<![\d:.])(?P<hour24>\d{{1,2}}):(?P<minute24>\d\d)(?::(?P<second24>\d\d))?(?![\d:])(?: ?h(?:rs|ours)?\b)?)"
 )
+# Where nothing else is said, "18.30", "18h30" and "1830 hours" are times as well.
+_CLOCK_ALONE = re.compile(r"(?:at )?(\d{1,2}[.h]|[012]\d)([0-5]\d)(?: ?h(?:rs|ours)?)?")
 _NUMERIC_DATE = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})")
 _ISO_FORMATS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d")
 _MONTH_FORMATS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m.%Y", "%m-%Y")
@@ -48,6 +50,8 @@ _WEEKDAY = re.compile(rf"\b(?:{'|'.join(list(calendar.day_name) + list(calendar.
 _DATE_SEPARATOR = re.compile(r"[\s,./'-]+")
 _MONTH = re.compile(rf"(?:{'|'.join([*calendar.month_name[1:], *calendar.month_abbr[1:]])}|sept)", re.IGNORECASE)
 _DAY_OR_YEAR = re.compile(r"\d{1,4}(?:st|nd|rd|th)?|of|the", re.IGNORECASE)
+_YEAR_IN_TWO = re.compile(r"\b(1[1-9]|2[01]) (\d\d)$")  # "twenty twenty-six"
+_LAST_DAY = re.compile(r"(?:the )?(?:end|last day) of (.*)")
 _SHARP = re.compile(r",? (?:sharp|exactly|precisely|on the dot)$")
 _WEEK = re.compile(r"(?:the )?(?:(\d{1,2})(?:st|nd|rd|th) week|week (\d{1,2}))(?: of|,| in)? (\d{4})")
 _ROUGHLY = re.compile(
@@ -118,7 +122,10 @@ def write_as(text: str, asked: AskedFormat) -> str | None:
 
 def read_time(text: str) -> tuple[time, str] | None:
     """The time of day in `text` and the text without it; None where none is determined ("half past nine")."""
-    text = digits_for_words(_SHARP.sub("", text.lower().replace("\u2019", "'")))
+    text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", _SHARP.sub("", text.lower().replace("\u2019", "'")))
+    text = digits_for_words(text)
+    if alone := _CLOCK_ALONE.fullmatch(text):
+        text = f"{alone[1].rstrip('.h')}:{alone[2]}"
     match = next((found for found in _CLOCK.finditer(text)), None)
     if match is None:
         return None
@@ -199,7 +206,11 @@ def _read_date(text: str, wanted: frozenset[str], template: str) -> date | None:
             return date(int(match[4]), second, first)
         except ValueError:
             return None
-    text = re.sub(r"\b(\d+(?:st|nd|rd|th)) day of\b", r"\1 of", digits_for_words(text))
+    text = re.sub(r"\b(\d+(?:st|nd|rd|th)) day of\b", r"\1 of", digits_for_words(text.lower()))
+    text = _YEAR_IN_TWO.sub(r"\1\2", text)
+    if match := _LAST_DAY.fullmatch(text):
+        month = _read_date(match[1], frozenset({"year", "month"}), template) if "year" in wanted else None
+        return month and month.replace(day=calendar.monthrange(month.year, month.month)[1])
     # Digits alone are ambiguous; other words are no absolute date, and `dateparser` may take seconds to find that out.
     pieces = [piece for piece in _DATE_SEPARATOR.split(text) if piece]
     others = [piece for piece in pieces if not _MONTH.fullmatch(piece)]

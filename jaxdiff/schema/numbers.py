@@ -120,7 +120,9 @@ def read_quantities(text: str, money_like: bool = False) -> tuple[Quantity, ...]
     counted = [quantity for quantity in found if not quantity.article]
     if any("belowzero" in quantity.words for quantity in counted):
         counted = [replace(quantity, value=-quantity.value) for quantity in counted]
-    # An article counts only where no other number is said: "3 lessons a week".
+    if len(found) > 1 and found[0].article and found[0].words[1:] == ("and",):
+        return (found[0], *counted)  # "an hour and ten minutes"
+    # Elsewhere an article counts only where no other number is said: "3 lessons a week".
     return tuple(counted or found[:1])
 
 

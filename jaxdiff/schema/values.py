@@ -19,6 +19,7 @@ from jaxdiff.schema.lists import has_unclear_items, split_list
 from jaxdiff.schema.numbers import read_quantities
 from jaxdiff.schema.said_booleans import said_boolean
 from jaxdiff.schema.said_choices import said_choice
+from jaxdiff.schema.said_formats import asked_text_format, write_format, write_pattern
 
 
 class ValueNotUnderstood(ValueError):
@@ -119,21 +120,28 @@ def _fold(text: str) -> str:
 
 
 def _string(text: str, field: Field) -> str:
+    keyword = asked_text_format(field.format, field.description)
+    if keyword and keyword != "date":
+        return _determined(write_format(clean_string(text), keyword), text, field, f"a text of the format {keyword!r}")
     asked = asked_format(field.description, field.format)
-    if asked is None:
-        cleaned = clean_string(text)
-        if cleaned[:1] == "+" and _COMPACT_PHONE.search(field.description):
-            return re.sub(r"[\s().-]", "", cleaned)
-        code = asked_code(field.name, field.description)
-        if code is None:
-            return cleaned
-        found = write_code(cleaned, code, field.description)
-        if found is None and not _ANY_CODE.fullmatch(cleaned):
-            raise ValueNotUnderstood(text, field, f"a code ({code})")
-        return found or cleaned
-    written = write_as(text, asked)
+    if asked is not None:
+        return _determined(write_as(text, asked), text, field, "a date or time in the asked format")
+    cleaned = clean_string(text)
+    pattern = field.schema.get("pattern")
+    if isinstance(pattern, str):
+        return _determined(write_pattern(cleaned, pattern), text, field, "a text of the asked pattern")
+    if cleaned[:1] == "+" and _COMPACT_PHONE.search(field.description):
+        return re.sub(r"[\s().-]", "", cleaned)
+    code = asked_code(field.name, field.description)
+    if code is None:
+        return cleaned
+    found = write_code(cleaned, code, field.description)
+    return _determined(found or (cleaned if _ANY_CODE.fullmatch(cleaned) else None), text, field, f"a code ({code})")
+
+
+def _determined(written: str | None, text: str, field: Field, wanted: str) -> str:
     if written is None:
-        raise ValueNotUnderstood(text, field, "a date or time in the asked format")
+        raise ValueNotUnderstood(text, field, wanted)
     return written
 
 

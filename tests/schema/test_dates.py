@@ -35,6 +35,11 @@ def written(text: str, description: str):
         ("seven thirty in the evening", "HH:MM", "19:30"), ("two at night", "HH:MM", "02:00"),
         ("11 at night", "HH:MM", "23:00"),
         ("8 am on 12 May 2026", "YYYY-MM-DDTHH:MM", "2026-05-12T08:00"),
+        ("the end of June 2026", "YYYY-MM-DD", "2026-06-30"),
+        ("the last day of February 2024", "YYYY-MM-DD", "2024-02-29"),
+        ("May the third, twenty twenty-four", "YYYY-MM-DD", "2024-05-03"), ("18.30", "HH:MM", "18:30"),
+        ("1830 hours", "HH:MM", "18:30"), ("0700", "HH:MM", "07:00"), ("8 this evening", "HH:MM", "20:00"),
+        ("ten to eight tonight", "HH:MM", "19:50"), ("eight-thirty in the morning", "HH:MM", "08:30"),
         ("January 30, 2027 at 6:10 am", "YYYY-MM-DD HH:MM", "2027-01-30 06:10"),
         ("midnight at the start of 1 May 2027", "YYYY-MM-DD HH:MM", "2027-05-01 00:00"),
     ],
@@ -51,7 +56,7 @@ def test_determined(text, description, wanted):
         ("05/06/2026", "YYYY-MM-DD"), ("31 February 2026", "YYYY-MM-DD"), ("half past nine", "HH:MM"),
         ("seven", "HH:MM"), ("", "YYYY-MM-DD"),
         ("25:00", "HH:MM"), ("3 March 2025", "YYYY-MM-DD HH:MM"), ("14 am", "HH:MM"), ("12:34:56", "HH:MM"),
-        ("May 2026", "YYYY-MM-DD"),
+        ("May 2026", "YYYY-MM-DD"), ("the end of June", "YYYY-MM-DD"), ("2561", "HH:MM"), ("8 tomorrow", "HH:MM"),
     ],
 )  # fmt: skip
 def test_not_determined(text, description):

@@ -91,6 +91,7 @@ def test_a_number_beyond_floats_is_refused():
         ("20 per cent", "x", "", 20), ("a quarter", "percent", "", 25), ("a quarter", "share", "between 0 and 1", 0.25),
         ("half an hour", "duration_minutes", "", 30), ("two hours", "length", "length in minutes", 120),
         ("an hour and a half", "minutes", "", 90), ("1 hour 20 minutes", "minutes", "", 80),
+        ("an hour and ten minutes", "minutes", "", 70), ("3 lessons a week", "lessons", "", 3),
         ("90 minutes", "hours", "", 1.5),
         ("ten minutes", "timeout_s", "", 600), ("0.3 s", "wait_ms", "", 300), ("a fortnight", "days", "", 14),
         ("a week (168 hours)", "hours", "", 168), ("five years", "months", "", 60), ("a day", "nights", "", 1),
