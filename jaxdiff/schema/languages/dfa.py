@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -32,16 +32,19 @@ class Dfa:
 
     bounds: [K] int32, first code point of each interval, from 0 on. classes: [K] int32, the class of its characters.
     transitions: [S, C] int32, -1 where a character is refused. accepting: [S] bool.
+    max_characters: a limit on the length of texts that the tables do not count, or None; see `counted`.
     """
 
     bounds: np.ndarray
     classes: np.ndarray
     transitions: np.ndarray
     accepting: np.ndarray
+    max_characters: int | None = None
 
     @cached_property
-    def _content(self) -> tuple[bytes, ...]:
-        return tuple(table.tobytes() for table in (self.bounds, self.classes, self.transitions, self.accepting))
+    def _content(self) -> tuple[object, ...]:
+        tables = (self.bounds, self.classes, self.transitions, self.accepting)
+        return (*(table.tobytes() for table in tables), self.max_characters)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dfa) and self._content == other._content
@@ -59,6 +62,8 @@ class Dfa:
 
     def accepts(self, text: str) -> bool:
         """Whether a text is of the language. A lone surrogate is no character."""
+        if self.max_characters is not None and len(text) > self.max_characters:
+            return False
         state = 0
         for code, kind in zip(map(ord, text), self.class_of(np.array([*map(ord, text)], np.int64)), strict=True):
             if 0xD800 <= code <= 0xDFFF:
@@ -96,21 +101,62 @@ class Dfa:
         targets, states = np.concatenate(rows), np.concatenate(pairs)
         transitions = np.where(targets >= 0, number[targets], -1)
         accepting = self.accepting[states // many] & other.accepting[states % many]
-        return build(bounds, classes, transitions, accepting, "intersection")
+        both = build(bounds, classes, transitions, accepting, "intersection")
+        limits = [limit for limit in (self.max_characters, other.max_characters) if limit is not None]
+        return both.at_most(min(limits)) if limits else both
+
+    def at_most(self, characters: int) -> Dfa:
+        """The texts of the language that have no more characters, counting nothing in the tables."""
+        if self.max_characters is not None:
+            characters = min(characters, self.max_characters)
+        fewest, most = ending_lengths(self.transitions, self.accepting)
+        if self.is_empty() or fewest[0] > characters:
+            refused = np.full((1, 1), -1)
+            return build(np.zeros(1, np.int64), np.zeros(1, np.int64), refused, np.zeros(1, bool), "nothing")
+        return replace(self, max_characters=characters if most[0] < 0 or most[0] > characters else None)
+
+    def counted(self) -> Dfa:
+        """The same language with its limit on characters in the tables.
+
+        Raises UnsupportedLanguage where that needs more than `MAX_STATES`.
+        """
+        if self.max_characters is None:
+            return self
+        if self.max_characters >= MAX_STATES:
+            raise UnsupportedLanguage("length", f"{self.max_characters} characters need more than {MAX_STATES} states")
+        chain = np.append(np.arange(1, self.max_characters + 1), -1)[:, None]
+        one = np.zeros(1, np.int64)
+        length = build(one, one, chain, np.ones(len(chain), bool), "length")
+        return replace(self, max_characters=None).intersect(length)
 
     def complement(self) -> Dfa:
         """The texts that are not of the language."""
+        if self.max_characters is not None:
+            return self.counted().complement()
         states, width = self.transitions.shape
         full = np.vstack([np.where(self.transitions < 0, states, self.transitions), np.full((1, width), states)])
         return build(self.bounds, self.classes, full, np.append(~self.accepting, True), "complement")
 
+    def after_space(self) -> Dfa:
+        """The texts of the language, each with or without one blank before it that is no part of it."""
+        if self.max_characters is not None:
+            return self.counted().after_space()
+        bounds = np.union1d(self.bounds, [32, 33])
+        classes, blank = self.class_of(bounds), self.transitions.shape[1]
+        first = self.transitions[0] + (self.transitions[0] >= 0)
+        rows = np.vstack([first, self.transitions + (self.transitions >= 0)])
+        columns = np.column_stack([rows, rows[:, classes[bounds == 32]]])
+        columns[0, blank] = 1
+        accepting = np.append(self.accepting[0], self.accepting)
+        return build(bounds, np.where(bounds == 32, blank, classes), columns, accepting, "a blank before it")
+
     @cached_property
     def max_length(self) -> int | None:
-        """The most characters that a text has; None where there is no limit. 0 for the empty language."""
+        """No text has more characters; None where there is no limit. 0 for the empty language."""
         if self.is_empty():
             return 0
         most = int(ending_lengths(self.transitions, self.accepting)[1][0])
-        return None if most < 0 else most
+        return min((limit for limit in (self.max_characters, most) if limit is not None and limit >= 0), default=None)
 
     def shortest(self) -> str | None:
         """The first of the examples; None for the empty language."""
@@ -123,6 +169,8 @@ class Dfa:
         live = self.transitions >= 0
         while silent <= len(self.accepting):
             length = len(ends) - 1
+            if self.max_characters is not None and length > self.max_characters:
+                return
             silent = 0 if ends[length][0] else silent + 1
             if ends[length][0]:
                 yield from self._of_length(length, ends)

@@ -10,15 +10,14 @@ from jaxdiff.schema.languages.dfa import Dfa
 
 
 def length_language(min_length: int = 0, max_length: int | None = None) -> Dfa:
-    """Texts of `min_length` to `max_length` characters, without a limit where it is None.
+    """Texts of `min_length` to `max_length` characters, without a limit where it is None. Only the first is counted in
+    the tables (see `Dfa.counted`).
 
-    Raises UnsupportedLanguage for limits beyond `dfa.MAX_STATES`.
+    Raises UnsupportedLanguage for a `min_length` beyond `dfa.MAX_STATES`.
     """
-    size = max(min_length, -1 if max_length is None else max_length)
-    if size >= dfa.MAX_STATES:
-        raise UnsupportedLanguage("length", f"{size} characters are more than {dfa.MAX_STATES - 1}")
-    if max_length is not None and max_length < min_length:
-        size = 0
-    following = np.append(np.arange(1, size + 1), size if max_length is None else -1)
-    accepting = (np.arange(size + 1) >= min_length) & (max_length is None or min_length <= max_length)
-    return dfa.build(np.zeros(1, np.int64), np.zeros(1, np.int64), following[:, None], accepting, "length")
+    if min_length >= dfa.MAX_STATES:
+        raise UnsupportedLanguage("length", f"{min_length} characters need more than {dfa.MAX_STATES} states")
+    states = np.arange(max(min_length, 0) + 1)
+    one = np.zeros(1, np.int64)
+    longer = dfa.build(one, one, np.minimum(states + 1, states[-1])[:, None], states == states[-1], "length")
+    return longer if max_length is None else longer.at_most(max_length)

@@ -90,14 +90,42 @@ def test_a_text_is_all_that_is_asked_of_it():
     ]
 
 
-def test_a_limit_that_is_too_large_is_lowered_or_named():
-    found = text_language(0, 5000, [], ["uri"])
-    assert found.accepts("https://example.org/" + "a" * 100)
-    assert 100 < found.max_length < 5000
-    assert text_language(0, 10**9).max_length == 2048
-    assert text_language(3000, 10**9).max_length == 3000
+@settings(deadline=None)
+@given(patterns, patterns, st.integers(0, 6), st.integers(0, 6))
+def test_a_limit_on_characters_is_the_same_counted_or_not(pattern, other, limit, another):
+    found = pattern_language(pattern).at_most(limit)
+    assert [found.accepts(t) for t in texts] == [bool(re.search(pattern, t)) and len(t) <= limit for t in texts]
+    counted = found.counted()
+    assert counted.max_characters is None
+    assert [counted.accepts(t) for t in texts] == [found.accepts(t) for t in texts]
+    assert list(itertools.islice(counted.examples(), 200)) == list(itertools.islice(found.examples(), 200))
+    assert counted.max_length <= found.max_length <= max(limit, counted.max_length)
+    assert found.is_empty() == (found.shortest() is None)
+    assert found.complement() == counted.complement()
+    both = found.intersect(pattern_language(other).at_most(another))
+    assert [both.accepts(t) for t in texts] == [
+        found.accepts(t) and bool(re.search(other, t)) and len(t) <= another for t in texts
+    ]
+
+
+def test_large_limits_are_not_counted():
+    found = text_language(2, 10**9, [], ["uri"])
+    assert found.max_length == 10**9
+    assert len(found.accepting) < 100
+    with pytest.raises(UnsupportedLanguage, match="1000000000 characters"):
+        found.counted()
     with pytest.raises(UnsupportedLanguage, match="9000 characters"):
         text_language(9000)
+
+
+@settings(deadline=None)
+@given(patterns)
+def test_a_blank_before_a_text_is_no_part_of_it(pattern):
+    found = pattern_language(pattern).after_space()
+    for text in texts[:50]:
+        assert found.accepts(" " + text) is bool(re.search(pattern, text))
+        assert found.accepts(text) is bool(re.search(pattern, text))
+        assert found.accepts("  " + text) is bool(re.search(pattern, " " + text))
 
 
 def test_lone_surrogates_are_no_characters():
