@@ -211,7 +211,7 @@ class Conjunctions:
         if statement.guards or not statement.choices:
             return None
         possible = [self._absorb(beside, terms) for terms in statement.choices[0].alternatives]
-        alive = [case for case in possible if case is not None and case.types != ()]
+        alive = [case for case in possible if case is not None and not self._is_empty(case, (branch, opposite))]
         few = len(alive) <= 1 and all(len(case.guards) == len(beside.guards) for case in alive)
         return opposite if few else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from jaxdiff.errors import SchemaError
+from jaxdiff.errors import SchemaError, UnsupportedSchema
 from jaxdiff.schema.fields import escape_pointer
 from jaxdiff.schema.normal.applicators import APPLICATORS
 from jaxdiff.schema.normal.assertions import ASSERTIONS
@@ -19,13 +19,16 @@ def read(location: Location) -> Statement:
     statement = Statement()
     for keyword, value in location.keywords.items():
         reader = _READERS.get(keyword)
+        place = f"{location.pointer}/{escape_pointer(keyword)}"
         try:
             if reader is not None:
                 reader(statement, location, value)
-        except (TypeError, ValueError, AttributeError, KeyError, re.error) as error:
+        except re.error as error:
+            # It may be one of ECMA-262; the validator knows Python's alone.
+            raise UnsupportedSchema(keyword, place, f"{error} in the pattern") from error
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
             if isinstance(error, SchemaError):
                 raise
-            place = f"{location.pointer}/{escape_pointer(keyword)}"
             raise SchemaError(f"{keyword} cannot be {value!r:.60}: {error}", place) from error
     if statement.facts:
         statement.facts["whole_floats"] = location.whole_floats
