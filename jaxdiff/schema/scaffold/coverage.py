@@ -26,33 +26,37 @@ class Dropped:
 
 
 def look_through(node: Node, witnesses: WitnessSearch) -> tuple[Dropped, ...]:
-    """The branches that are not supported, of unions with others. Raises UnsupportedSchema for all else that is not."""
-    dropped: list[Dropped] = []
-    waiting: deque[tuple[Node, int]] = deque([(node, 0)])
-    seen = {id(node)}
+    """Parts that no value will have: those of unions that have other branches, and those for which no value is found.
+
+    Raises UnsupportedSchema for all else that is not supported.
+    """
+    dropped: dict[str, Dropped] = {}
+    waiting: deque[tuple[Lazy, int, bool]] = deque([(Lazy(lambda: node), 0, False)])
+    seen: set[tuple[int, bool]] = set()
     while waiting and len(seen) < MOST_NODES:
-        looked, level = waiting.popleft()
-        check_node(looked, witnesses)
-        children: list[Node] = []
+        lazy, level, spare = waiting.popleft()
+        try:
+            looked = lazy.node
+            if (id(looked), spare) in seen:
+                continue
+            seen.add((id(looked), spare))
+            _check(looked)
+        except UnsupportedSchema as error:
+            if not spare:
+                raise
+            dropped.setdefault(error.pointer, Dropped(error.keyword, error.pointer, str(error)))
+            continue
+        if needs_witness(looked) and not witnesses.feasibility.fits(looked, DEEPEST):
+            error = _without_value(looked)
+            dropped.setdefault(looked.pointer, Dropped(error.keyword, error.pointer, str(error)))
         if isinstance(looked, Union):
-            refused: list[UnsupportedSchema] = []
-            for branch in looked.branches:
-                try:
-                    check_node(branch.node, witnesses)
-                except UnsupportedSchema as error:
-                    refused.append(error)
-                else:
-                    children.append(branch.node)
-            if refused and not any(not isinstance(child, Never) for child in children):
-                raise refused[0]
-            dropped += [Dropped(error.keyword, error.pointer, str(error)) for error in refused]
-        else:
-            children = [lazy.node for lazy in below(looked)]
-        for child in children:
-            if id(child) not in seen and level < MOST_LEVELS:
-                seen.add(id(child))
-                waiting.append((child, level + (not isinstance(looked, Union))))
-    return tuple(dropped)
+            nodes = map(witnesses.feasibility.node, looked.branches)
+            fitting = [witnesses.feasibility.fits(branch, DEEPEST) for branch in nodes]
+            for branch, fits in zip(looked.branches, fitting, strict=True):
+                waiting.append((branch, level, spare or sum(fitting) > fits))
+        elif level < MOST_LEVELS:
+            waiting += [(child, level + 1, spare) for child in below(looked)]
+    return tuple(dropped.values())
 
 
 def below(node: Node) -> list[Lazy]:
@@ -64,16 +68,13 @@ def below(node: Node) -> list[Lazy]:
     return []
 
 
-def check_node(node: Node, witnesses: WitnessSearch) -> None:
-    """Raises UnsupportedSchema where the node alone, or a name that it asks for, is not supported."""
+def _check(node: Node) -> None:
+    """Raises UnsupportedSchema where the texts of the node, or the names that it asks for, cannot be held."""
     if isinstance(node, (Text, Number)):
         language_of(node)
     if isinstance(node, Object):
         for group in node.entries:
             language_of(group.key)
-    possible = witnesses.feasibility.least_depth(node, strict=False) is not None
-    if possible and needs_witness(node) and not witnesses.find(node)[0]:
-        raise _without_value(node)
 
 
 def unmet(node: Node, witnesses: WitnessSearch) -> UnsupportedSchema:

@@ -64,6 +64,11 @@ def prepare(schema: Mapping[str, Any] | bool, dialect: str = "") -> Prepared:
     return _prepared(json.dumps(schema), dialect)
 
 
+def forget() -> None:
+    """Empties what is kept, so that preparation can be timed."""
+    _prepared.cache_clear()
+
+
 @lru_cache(maxsize=1024)
 def _prepared(text: str, dialect: str) -> Prepared:
     schema = json.loads(text)
