@@ -47,8 +47,8 @@ def look_through(node: Node, witnesses: WitnessSearch) -> tuple[Dropped, ...]:
             dropped.setdefault(error.pointer, Dropped(error.keyword, error.pointer, str(error)))
             continue
         if needs_witness(looked) and not witnesses.feasibility.fits(looked, DEEPEST):
-            error = _without_value(looked)
-            dropped.setdefault(looked.pointer, Dropped(error.keyword, error.pointer, str(error)))
+            missing = _without_value(looked)
+            dropped.setdefault(looked.pointer, Dropped(missing.keyword, missing.pointer, str(missing)))
         if isinstance(looked, Union):
             nodes = map(witnesses.feasibility.node, looked.branches)
             fitting = [witnesses.feasibility.fits(branch, DEEPEST) for branch in nodes]

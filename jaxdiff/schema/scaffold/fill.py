@@ -17,7 +17,7 @@ from jaxdiff.schema.scaffold.texts import json_key, read_text, spare_texts
 from jaxdiff.schema.scaffold.tree import Branched, Chosen, Keyed, Listed, Spot, TextSlot, Tree
 
 # Values that are tried for one node, and all repairs of a value together.
-TRIES_A_NODE, TRIES = 48, 400
+TRIES_A_NODE, TRIES = 48, 160
 
 
 class Witnesses(Protocol):
