@@ -16,14 +16,14 @@ _WITH = frozenset(
         stem,
         "include included including add show display keep use used using allow allowed permit enable enabled activate "
         "want wanted need needed require required necessary send return give get set switch turn make want must "
-        "apply mark take plus desired possible fine welcome count counted".split(),
+        "apply mark take plus mind bother trouble desired possible fine welcome count counted".split(),
     )
 )
 _WITHOUT = frozenset(
     map(
         stem,
-        "exclude omit skip drop remove hide disable suppress avoid ignore refuse reject deny forbid prohibit prevent "
-        "block mute off".split(),
+        "exclude omit skip drop remove hide disable suppress avoid ignore forget refuse reject deny forbid prohibit "
+        "prevent block refrain mute off".split(),
     )
 )
 _ONLY = frozenset({"only", "just", "exclusively", "solely", "must"})
@@ -32,6 +32,7 @@ _ALSO = frozenset("also too well fine welcome allowed allow included including i
 _TRUE_MEANING = re.compile(r"\btrue\b(?: for| if| when| means| counts| =|:| to)?\s*(?P<meaning>[^,;.()]*)")
 _FALSE_MEANING = re.compile(r"\bfalse\b(?: for| if| when| means| counts| =|:| to)?\s*(?P<meaning>[^,;.()]*)")
 _INSTEAD = re.compile(r"\b(?:instead of|rather than|as opposed to)\b")
+_ANSWER = re.compile(r"^\s*(?:yes|yeah|no|sure|ok|okay)[,.!] (?=.*\w)", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,;.:()]")
 _DEFAULT = re.compile(
     r"[,;(]?\s*\b(?:default\b.*?|(?:true|false|yes|no|on|off) (?:by default|unless|if (?:not|missing))[^.;)]*)"
@@ -44,12 +45,21 @@ _DEFAULT = re.compile(
 class _About:
     """What a boolean field is about.
 
-    true, false: the stems that tell its values. only: it narrows something down.
+    name: the stems of its name. clauses: those of each clause of its description. true, false: the stems that tell its
+    values. only: it narrows something down.
     """
 
+    name: frozenset[str]
+    clauses: tuple[frozenset[str], ...]
     true: frozenset[str]
     false: frozenset[str]
     only: bool
+
+    def concerns(self, content: frozenset[str]) -> bool:
+        """Whether words are about the whole field, rather than about something that its description mentions."""
+        return bool(content & self.name) or any(
+            content <= clause and len(clause) < 3 * len(content) for clause in self.clauses
+        )
 
 
 def said_boolean(text: str, name: str, description: str) -> bool | None:
@@ -57,11 +67,10 @@ def said_boolean(text: str, name: str, description: str) -> bool | None:
 
     Determined is what is said in words of the field's own name and description, with one denial at most.
     """
-    said = words(text)
-    plain = [word for word in said if word not in FUNCTION_WORDS or word == "on"]
+    plain = [word for word in words(text) if word not in FUNCTION_WORDS or word == "on"]
     if len(plain) == 1 and plain[0] in _YES | _NO:
         return plain[0] in _YES
-    about = _about(name, description)
+    said, about = words(_ANSWER.sub("", text)), _about(name, description)
     known = about.true | about.false
     denials, content = _denials(said), _content(said, known)
     # "Without any sauce" is a plain denial, "any sauce" is a choice.
@@ -74,7 +83,7 @@ def said_boolean(text: str, name: str, description: str) -> bool | None:
     if denials > 1 or not content - opposites <= known:
         return None
     tells_true, tells_false = content & (about.true - about.false), content & (about.false - about.true)
-    if bool(tells_true) == bool(tells_false):
+    if bool(tells_true) == bool(tells_false) or not about.concerns(content & known):
         return None
     if tells_true and about.only and not _ONLY & set(said) and not _settled(said, denials):
         return None
@@ -90,14 +99,18 @@ def _settled(said: tuple[str, ...], denials: int) -> bool:
 
 
 def _denials(said: tuple[str, ...]) -> int:
-    """How many words deny; "leave ... out" is one."""
-    return sum(word in NEGATIONS or stem(word) in _WITHOUT for word in said) + bool(_leaving(said))
+    """How many words deny; "leave ... out" is one, and "do not leave out" or "not without" are none."""
+    denying = [word in NEGATIONS or stem(word) in _WITHOUT or word == "leave" for word in said]
+    cancelled = sum(said[i] in ("not", "never") and denying[i + 1] for i in range(len(said) - 1))
+    leaving = bool(_leaving(said)) - ("leave" in said)
+    return sum(denying) + leaving - 2 * cancelled
 
 
 def _leaving(said: tuple[str, ...]) -> set[str]:
     """The words of "leave out", "left out" and the like, if they are there."""
     found = {word for word in said if stem(word) in ("leav", "left")}
-    return found | {"out"} if found and "out" in said else set()
+    aside = {"out", "aside"} & set(said)
+    return found | aside if found and aside else set()
 
 
 def _content(said: tuple[str, ...], known: frozenset[str] = frozenset()) -> frozenset[str]:
@@ -113,8 +126,10 @@ def _about(name: str, description: str) -> _About:
     told = _DEFAULT.sub(" ", description).lower()
     true: set[str] = set()
     false: set[str] = set()
-    (false if _denials(parts) else true).update(_content(parts, frozenset(map(stem, parts[1:]))))
+    named = _content(parts, frozenset(map(stem, parts[1:])))
+    (false if _denials(parts) else true).update(named)
     only = bool(_ONLY & set(parts))
+    clauses = []
     for clause, meaning in _clauses(told):
         denials = _denials(clause)
         if denials > 1 or set(clause) & (TURNS - _ONLY):
@@ -124,9 +139,13 @@ def _about(name: str, description: str) -> _About:
         leaving = _leaving(clause)
         denying = (i for i, word in enumerate(clause) if denials and (_denials((word,)) or word in leaving))
         at = next(denying, len(clause))
+        clauses.append(_content(clause))
         (true if meaning else false).update(_content(clause[:at]))
         (false if meaning else true).update(_content(clause[at:]))
-    return _About(frozenset(true), frozenset(false), only)
+    contrary = true if _denials(parts) else false
+    if named and named <= contrary:
+        return _About(named, (), frozenset(), frozenset(), only)  # name and description contradict each other
+    return _About(named, tuple(clauses), frozenset(true), frozenset(false), only)
 
 
 def _clauses(told: str) -> list[tuple[tuple[str, ...], bool]]:

@@ -14,7 +14,9 @@ FUNCTION_WORDS = frozenset(
     "having will would shall should can could may might and also as well too at by for from in into of on onto to with "
     "please thanks thank then there here so again even really very quite simply ok okay hi oh".split()
 )
-NEGATIONS = frozenset("no not non without never none nothing neither nor cannot nobody nowhere minus sans".split())
+NEGATIONS = frozenset(
+    "no not non without never none nothing neither nor cannot nobody nowhere minus sans dont doesnt didnt".split()
+)
 # Words behind which something else is meant than they name, or only under a condition.
 TURNS = frozenset(
     "or but unless if except than instead rather other otherwise like unlike until before after between versus vs "
@@ -23,14 +25,20 @@ TURNS = frozenset(
 
 _CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NOT = re.compile(r"\b(ca|wo|sha)?n['\u2019]?t\b|n['\u2019]t\b", re.IGNORECASE)
+_WISH = re.compile(r"(?:\b(?:would|do)|['\u2019]d) (?:like|love)\b", re.IGNORECASE)
+_SHORTENED = re.compile(r"['\u2019](?:d|ll|m|re|ve)\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 _stemmer = snowballstemmer.stemmer("english")
 
 
 @lru_cache(maxsize=65536)
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text or of a name in camelCase or snake_case, in lower case; "don't" is "do not"."""
-    return tuple(word.lower() for word in _WORD.findall(_NOT.sub(" not ", _CAMEL_HUMP.sub(" ", text))))
+    """The words of a text or of a name in camelCase or snake_case, in lower case.
+
+    "Don't" is "do not", "I'd like" is "I want", and "we'll" is "we".
+    """
+    text = _NOT.sub(" not ", _CAMEL_HUMP.sub(" ", text))
+    return tuple(word.lower() for word in _WORD.findall(_SHORTENED.sub(" ", _WISH.sub(" want", text))))
 
 
 @lru_cache(maxsize=65536)

@@ -25,6 +25,10 @@ from jaxdiff.schema.said_booleans import said_boolean
         ("not by night", "day", "true for day, false for night flights", True),
         ("comments dropped", "strict", "leave out comments (default true)", True),
         ("comments included", "strict", "leave out comments (default true)", False),
+        ("not without receipts", "receipts", "", True), ("don't leave out receipts", "receipts", "", True),
+        ("I'd like a receipt", "receipt", "", True), ("no, with a receipt", "receipt", "", True),
+        ("never mind the receipt", "receipt", "", False), ("do not ring", "dont_ring", "refrain from ringing", True),
+        ("receipt", "no_receipt", "add a receipt", None),
         ("no smoking", "no_smoking", "", True), ("smoking allowed", "no_smoking", "", False),
         ("still unread", "read", "", None), ("unread", "mark_read", "", False),
         # What only narrows down is not told by words that want it beside other things.
@@ -34,7 +38,7 @@ from jaxdiff.schema.said_booleans import said_boolean
         ("no direct flights", "direct_only", "only direct flights", None),
         ("direct flights aren't necessary", "direct_only", "only direct flights", False),
         # Two denials, alternatives and conditions are left open.
-        ("not without receipts", "receipts", "", None), ("with or without receipts", "receipts", "", None),
+        ("no receipts, no stamps", "receipts_stamps", "", None), ("with or without receipts", "receipts", "", None),
         ("receipts unless they are long", "receipts", "", None), ("", "receipts", "", None),
         ("please", "receipts", "", None),
         ("from low to high", "descending", "notes from high to low", None),
