@@ -31,7 +31,7 @@ _CURRENCY = re.compile(r"currenc|4217")
 _THREE = re.compile(r"three[- ]letter|3-letter|alpha-3")
 _ASKS = re.compile(
     r"(?:two|three|2|3)[- ]letter|\biso\b.*\bcodes?\b|\bcodes?\b.*\biso\b|alpha-[23]|\b(?:3166|639|4217)\b|"
-    r"currency code"
+    r"(?:currency|language) codes?\b|\bcodes? of (?:the |a )?(?:currency|language)\b"
 )
 
 

@@ -35,6 +35,7 @@ _UNITS = (
 _WEEK = 604800
 
 
+@lru_cache(maxsize=65536)
 def asked_text_format(keyword: str, description: str) -> str:
     """The format among `FORMATS` that a string must have, by the keyword `format` or by its description; else empty."""
     if keyword in FORMATS:

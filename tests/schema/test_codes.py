@@ -15,6 +15,8 @@ from jaxdiff.schema.codes import Code, asked_code, write_code
         ("language", "ISO 639-1 code", Code.LANGUAGE),
         ("to_language", "language of the country (ISO 639-1 code)", Code.LANGUAGE),
         ("currency", "ISO code such as EUR", Code.CURRENCY), ("currency", "currency code or name", None),
+        ("target", "code of the language wanted", Code.LANGUAGE), ("x", "country codes (ISO)", Code.COUNTRY),
+        ("tongue", "language code", Code.LANGUAGE), ("colour", "code of the colour", None),
         ("country", "where", None),
         ("zip", "postal code", None),
     ],
