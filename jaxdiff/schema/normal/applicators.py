@@ -7,7 +7,11 @@ from typing import Any
 from jaxdiff.schema.normal.assertions import read_requires
 from jaxdiff.schema.normal.facts import Atom, Facts
 from jaxdiff.schema.normal.locations import Location
-from jaxdiff.schema.normal.statements import Choice, Guard, Reader, Statement, atoms, part_of
+from jaxdiff.schema.normal.statements import Choice, Guard, Reader, Statement, Term, atoms, count, part_of
+from jaxdiff.schema.normal.unevaluated import evaluated
+
+# Beyond, items that an array must contain are only checked.
+_MAX_CONTAINED = 8
 
 
 def _dependent_schemas(keyword: str) -> Reader:
@@ -60,12 +64,34 @@ def _reference(keyword: str) -> Reader:
     return lambda statement, location, value: statement.conjuncts.append(Atom(location.follow(keyword)))
 
 
-def _unevaluated(keyword: str, kind: str) -> Reader:
-    def read_unevaluated(statement: Statement, location: Location, value: Any) -> None:
-        # What counts as evaluated depends on all that is said at this place, and on which alternatives hold.
-        statement.guards.append(Guard(frozenset({kind}), location))
+def _unevaluated_properties(statement: Statement, location: Location, value: Any) -> None:
+    found = evaluated(location)
+    if not found.open:
+        rest = found.rest(location)
+        statement.choices.append(Choice(((rest,),), location))
+    if found.open or not found.certain:
+        # What is evaluated depends on which alternatives hold.
+        statement.guards.append(Guard(frozenset({"object"}), location))
 
-    return read_unevaluated
+
+def _unevaluated_items(statement: Statement, location: Location, value: Any) -> None:
+    statement.guards.append(Guard(frozenset({"array"}), location))
+
+
+def _contains(statement: Statement, location: Location, value: Any) -> None:
+    counted = "dependentSchemas" in location.known
+    named = [name for name in ("minContains", "maxContains") if counted and name in location.schema]
+    limits = {name: location.schema[name] for name in named}
+    check = Guard(frozenset({"array"}), location.synthetic({"contains": value} | limits))
+    least = count(limits.get("minContains", 1))
+    if not 1 <= least <= _MAX_CONTAINED:
+        statement.guards.append(check)
+        return
+    # They come first, which is one way to have them; the other ways need the check.
+    first = Facts(types=("array",), min_items=least, prefix=(Atom(location.at("contains")),) * least)
+    rest: tuple[Term, ...] = (Facts(min_items=least), check)
+    leading: tuple[Term, ...] = (first, check) if "maxContains" in limits else (first,)
+    statement.choices.append(Choice((leading, rest), check.check))
 
 
 APPLICATORS: dict[str, Reader] = {
@@ -79,6 +105,7 @@ APPLICATORS: dict[str, Reader] = {
     "oneOf": _some_of("oneOf"),
     "not": _not,
     "if": _if,
-    "unevaluatedProperties": _unevaluated("unevaluatedProperties", "object"),
-    "unevaluatedItems": _unevaluated("unevaluatedItems", "array"),
+    "contains": _contains,
+    "unevaluatedProperties": _unevaluated_properties,
+    "unevaluatedItems": _unevaluated_items,
 }

@@ -118,18 +118,8 @@ def _prefix_items(statement: Statement, location: Location, value: Any) -> None:
     statement.facts["prefix"] = tuple(atoms(location, "prefixItems", value))
 
 
-def _contains(statement: Statement, location: Location, value: Any) -> None:
-    least = location.schema.get("minContains", 1) if "dependentSchemas" in location.known else 1
-    part = part_of(location, "contains")
-    if "dependentSchemas" in location.known:
-        limits = {name: location.schema[name] for name in ("minContains", "maxContains") if name in location.schema}
-        part = location.synthetic(part.schema | limits)
-    statement.guards.append(Guard(frozenset({"array"}), part))
-    statement.facts["min_items"] = max(count(least), statement.facts.get("min_items", 0))
-
-
 def _min_items(statement: Statement, location: Location, value: Any) -> None:
-    statement.facts["min_items"] = max(count(value), statement.facts.get("min_items", 0))
+    statement.facts["min_items"] = count(value)
 
 
 def read_requires(statement: Statement, location: Location, value: Any) -> None:
@@ -165,5 +155,4 @@ ASSERTIONS: dict[str, Reader] = {
     "minItems": _min_items,
     "maxItems": _fact("max_items", math.floor),
     "uniqueItems": _fact("unique", bool),
-    "contains": _contains,
 }

@@ -11,7 +11,7 @@ from jaxdiff.schema.normal.conjunction import Case, Conjunctions
 from jaxdiff.schema.normal.dialects import as_json_schema
 from jaxdiff.schema.normal.facts import Atom
 from jaxdiff.schema.normal.locations import whole
-from jaxdiff.schema.normal.nodes import Array, Lazy, Never, Node, Object, Union
+from jaxdiff.schema.normal.nodes import Array, Choice, Lazy, Never, Node, Object, Union
 from jaxdiff.schema.normal.objects import without
 
 # How deep required values are looked into for whether there is any value at all; deeper ones are believed in.
@@ -128,6 +128,8 @@ class _Normaliser:
                 or sum(map(self._exists, more)) >= spare
             )
         if isinstance(node, Array):
+            if node.unique and (distinct := self._distinct(node)) is not None and distinct < node.min_items:
+                return False
             first = node.prefix[: node.min_items]
             others = node.min_items > len(node.prefix)
             return all(map(self._exists, first)) and (
@@ -169,7 +171,22 @@ class _Normaliser:
         if known < len(node.prefix) or (node.items is not None and not self._exists(node.items)):
             most = known if node.max_items is None else min(known, node.max_items)
             return replace(node, prefix=node.prefix[:known], items=None, max_items=most)
+        if node.unique and (distinct := self._distinct(node)) is not None:
+            return replace(node, max_items=distinct if node.max_items is None else min(distinct, node.max_items))
         return node
+
+    def _distinct(self, node: Array) -> int | None:
+        """How many different items there can be at most; None where that is not seen."""
+        if node.items is None:
+            return None
+        atoms = self._atoms[node.items]
+        key = frozenset(atom.key for atom in atoms)
+        if key in self._making:
+            return None
+        values = self._nodes(atoms, key)
+        if not all(isinstance(entry, Choice) for entry in values):
+            return None
+        return len(node.prefix) + sum(len(entry.values) for entry in values if isinstance(entry, Choice))
 
 
 def _needed(node: Object) -> set[str]:
