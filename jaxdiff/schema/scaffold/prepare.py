@@ -19,6 +19,7 @@ from jaxdiff.schema.fields import validator_class
 from jaxdiff.schema.normal.nodes import Node
 from jaxdiff.schema.normal.normalise import normalise
 from jaxdiff.schema.scaffold.coverage import Dropped, look_through, unmet
+from jaxdiff.schema.scaffold.endless import refuse_endless_references
 from jaxdiff.schema.scaffold.feasibility import Feasibility
 from jaxdiff.schema.scaffold.witness import WitnessSearch
 
@@ -72,6 +73,8 @@ def forget() -> None:
 @lru_cache(maxsize=1024)
 def _prepared(text: str, dialect: str) -> Prepared:
     schema = json.loads(text)
+    if "Ref\"" in text or "$ref\"" in text:
+        refuse_endless_references(schema, dialect)
     named = schema.get("$schema", dialect) if isinstance(schema, dict) else dialect
     return prepare_node(normalise(schema, dialect=dialect or None), validator_class(named)(schema))
 
