@@ -27,10 +27,7 @@ def nodes_of(case: Case, atoms: tuple[Atom, ...], grow: Grow, narrow: bool = Tru
     """
     described = _described(case, atoms)
     if any(facts.enum is not None for facts in case.facts):
-        listed = next(facts.enum for facts in case.facts if facts.enum is not None)
-        written = map(_written, listed)
-        values = tuple(value for value in written if all(atom.is_valid(value) for atom in atoms))
-        if values:
+        if values := _listed_values(case, atoms):
             yield Choice(values=values, **described)
         return
     types = case.types
@@ -48,6 +45,22 @@ def nodes_of(case: Case, atoms: tuple[Atom, ...], grow: Grow, narrow: bool = Tru
         node = _BUILDERS[name](case, kinds, checks, described, place, grow)
         if node is not None:
             yield node
+
+
+def _listed_values(case: Case, atoms: tuple[Atom, ...]) -> tuple[Any, ...]:
+    """The listed values of a case that satisfy the whole."""
+    lists = [facts.enum for facts in case.facts if facts.enum is not None]
+    written = map(_written, lists[0])
+    silent = not case.guards and not case.choices
+    if silent and len(lists) == 1 and not any(facts.about or facts.excluded_values for facts in case.facts):
+        types = case.types
+        return tuple(value for value in written if types is None or _type_of(value) in types)
+    return tuple(value for value in written if all(atom.is_valid(value) for atom in atoms))
+
+
+def _type_of(value: Any) -> str:
+    names = {bool: "boolean", int: "integer", float: "fraction", str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null")
 
 
 def _written(value: Any) -> Any:

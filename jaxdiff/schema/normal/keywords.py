@@ -26,7 +26,7 @@ def read(location: Location) -> Statement:
         except re.error as error:
             # It may be one of ECMA-262; the validator knows Python's alone.
             raise UnsupportedSchema(keyword, place, f"{error} in the pattern") from error
-        except (TypeError, ValueError, AttributeError, KeyError) as error:
+        except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
             if isinstance(error, SchemaError):
                 raise
             raise SchemaError(f"{keyword} cannot be {value!r:.60}: {error}", place) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import RLock
 from typing import Any
 
 from jaxdiff.errors import SchemaError
@@ -50,6 +51,8 @@ class _Normaliser:
         self._known: dict[Key, bool] = {}
         self._asked: set[Key] = set()
         self._believed = self._doubted = False
+        # Children may be asked for by several threads.
+        self._lock = RLock()
 
     def lazy(self, atoms: tuple[Atom, ...]) -> Lazy:
         """The node of all that the atoms say together."""
@@ -61,7 +64,8 @@ class _Normaliser:
         return self._lazies[key]
 
     def _node(self, atoms: tuple[Atom, ...], key: Key) -> Node:
-        pruned = [node for node in map(self._pruned, self._nodes(atoms, key)) if node is not None]
+        with self._lock:
+            pruned = [node for node in map(self._pruned, self._nodes(atoms, key)) if node is not None]
         if len(pruned) == 1:
             return pruned[0]
         pointer = atoms[0].location.pointer if atoms else ""
