@@ -73,7 +73,7 @@ def forget() -> None:
 @lru_cache(maxsize=1024)
 def _prepared(text: str, dialect: str) -> Prepared:
     schema = json.loads(text)
-    if "Ref\"" in text or "$ref\"" in text:
+    if 'Ref"' in text or '$ref"' in text:
         refuse_endless_references(schema, dialect)
     named = schema.get("$schema", dialect) if isinstance(schema, dict) else dialect
     return prepare_node(normalise(schema, dialect=dialect or None), validator_class(named)(schema))

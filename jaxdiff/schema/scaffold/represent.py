@@ -17,6 +17,7 @@ from jaxdiff.schema.scaffold.members import with_needed
 from jaxdiff.schema.scaffold.texts import json_key, read_text
 
 Tokens = Callable[[str], Sequence[int]]
+_NO_LIMIT = 10_000
 
 
 def represent(feasibility: Feasibility, node: Node, value: Any, budget: Budget | None, encode: Tokens) -> bool:
@@ -24,16 +25,26 @@ def represent(feasibility: Feasibility, node: Node, value: Any, budget: Budget |
 
     budget: within its depth, counts and largest slots; None: whatever it takes. encode: text -> token ids of a slot.
     """
-    reader = _Reader(feasibility, budget, encode)
-    slots = reader.slots(node, value, budget.depth if budget else 10_000)
-    return slots is not None and (budget is None or slots <= budget.slots)
+    return Reader(feasibility, budget, encode).represents(node, value)
 
 
 @dataclass(frozen=True)
-class _Reader:
+class Reader:
+    """Reads values as values of nodes, within a budget (None: whatever it takes)."""
+
     feasibility: Feasibility
     budget: Budget | None
     encode: Tokens
+
+    @property
+    def depth(self) -> int:
+        """Levels of containers that a whole value may have."""
+        return _NO_LIMIT if self.budget is None else self.budget.depth
+
+    def represents(self, node: Node, value: Any) -> bool:
+        """See `represent`."""
+        slots = self.slots(node, value, self.depth)
+        return slots is not None and (self.budget is None or slots <= self.budget.slots)
 
     def slots(self, node: Node, value: Any, depth: int) -> int | None:
         """The fewest slots of the value, or None where the node has no such value."""
@@ -102,25 +113,34 @@ class _Reader:
             return None
         if not with_needed(node, value) <= value.keys():
             return None
-        total, free = 0, [0] * len(node.entries)
+        total, many = 0, [0] * len(node.entries)
         for name, part in value.items():
             if name in declared:
                 slots = self.slots(self.feasibility.node(declared[name].value), part, depth - 1)
             else:
-                slots = self._entry(node, name, part, depth, free)
+                group = self._group(node, name, part, depth)
+                slots = None if group is None else group[1] + 1
+                many = many if group is None else [count + (i == group[0]) for i, count in enumerate(many)]
             if slots is None:
                 return None
             total += slots
-        if self.budget is not None and any(many > max(self.budget.entries, node.min_properties) for many in free):
-            return None
-        return total
+        most = None if self.budget is None else max(self.budget.entries, node.min_properties)
+        return total if most is None or all(count <= most for count in many) else None
 
-    def _entry(self, node: Object, name: str, value: Any, depth: int, free: list[int]) -> int | None:
+    def grouped(self, node: Object, value: dict[str, Any], depth: int) -> list[list[str]]:
+        """For each group of free names those of the value that belong to it."""
+        declared = {entry.name for entry in node.properties}
+        groups: list[list[str]] = [[] for _ in node.entries]
+        for name, part in value.items():
+            if name not in declared and (group := self._group(node, name, part, depth)) is not None:
+                groups[group[0]].append(name)
+        return groups
+
+    def _group(self, node: Object, name: str, value: Any, depth: int) -> tuple[int, int] | None:
+        """(the group that the name belongs to, slots of the value); None where there is none."""
         for number, group in enumerate(node.entries):
-            if self._fits(group.key, name, SlotKind.KEY) is None:
-                continue
-            slots = self.slots(self.feasibility.node(group.value), value, depth - 1)
-            if slots is not None:
-                free[number] += 1
-                return slots + 1
+            if self._fits(group.key, name, SlotKind.KEY) is not None:
+                slots = self.slots(self.feasibility.node(group.value), value, depth - 1)
+                if slots is not None:
+                    return number, slots
         return None
