@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING
 
 # The environment reaches the programs that tests start; the configuration reaches a jax that a plugin imported before.
 os.environ["JAX_PLATFORMS"] = "cpu"
+# A collective of fake devices ends the process when one of them comes 40 s late, as on a busy machine one may.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_cpu_collective_call_terminate_timeout_seconds=600 --xla_cpu_collective_timeout_seconds=600"
+).strip()
 
 import hypothesis
 import jax

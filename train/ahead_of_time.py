@@ -20,8 +20,9 @@ from jax.sharding import Mesh
 
 from jaxdiff.agent.evidence import TELLING_WORDS
 from jaxdiff.agent.key_block import CANDIDATE_TOKENS, Block
-from jaxdiff.agent.query_features import CANDIDATE_FACTS, FIELD_FACTS, TOKEN_FACTS, QueryFacts
+from jaxdiff.agent.query_features import QueryFacts
 from jaxdiff.agent.reading import reader_config
+from jaxdiff.agent.word_facts import CANDIDATE_WORDS, FIELD_FACTS, TOKEN_FACTS, TOKEN_MATCHES
 from jaxdiff.base.module import SmolLM
 from jaxdiff.base.restore import parameter_shapes
 from jaxdiff.config import BaseConfig
@@ -138,10 +139,14 @@ def batch_shapes(settings: CompileSettings) -> TokenBatch:
             candidate_first=ids(FIELDS, CANDIDATES),
         ),
         facts=QueryFacts(
+            token_ids=ids(query),
+            token_mask=flag(query),
             token_shape=real(query, TOKEN_FACTS),
+            token_matches=real(FIELDS, query, TOKEN_MATCHES),
             field_facts=real(FIELDS, FIELD_FACTS),
             field_kind=by_field,
-            candidate_words=real(FIELDS, CANDIDATES, CANDIDATE_FACTS - 2),
+            field_mask=flag(FIELDS),
+            candidate_words=real(FIELDS, CANDIDATES, CANDIDATE_WORDS),
             candidate_mask=flag(FIELDS, CANDIDATES),
         ),
         canvas=Canvas(field=ids(CANVAS), offset=ids(CANVAS), exists=flag(CANVAS)),

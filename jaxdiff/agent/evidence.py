@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax import Array
 
 from jaxdiff.agent.key_block import Block
 from jaxdiff.base import masks
@@ -17,6 +16,7 @@ from jaxdiff.base.cache import KVCache
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
 from jaxdiff.config import BaseConfig
+from jaxdiff.diffusion.features import Array
 
 # Attention far below this tells nothing more, and float16 must hold it.
 FLOOR = -20.0
@@ -48,7 +48,7 @@ class Evidence:
     """What the device computes of a block, all float32; most names are those of `QueryFeatures`.
 
     opening_states: [B, 4, D] raw states of the last token before the keys after `opening_taps`; opening_hidden: [B, D]
-    its state after the final norm.
+    its state after the final norm; both None where they were not kept.
     """
 
     key_attention: Array

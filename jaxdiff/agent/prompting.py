@@ -13,6 +13,7 @@ candidate.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxdiff.base.frozen import FrozenBase
@@ -104,7 +105,7 @@ def key_ids(base: FrozenBase, field: Field) -> list[int]:
     return base.encode(f"{field.name}:")
 
 
-def tokens_at(offsets: list[tuple[int, int]], text: str, start: int, end: int) -> tuple[int, int] | None:
+def tokens_at(offsets: Sequence[tuple[int, int]], text: str, start: int, end: int) -> tuple[int, int] | None:
     """First and last token that hold visible characters of text[start:end], or None.
 
     A token may begin one character early, with its space.

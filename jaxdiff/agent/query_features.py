@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -10,59 +11,84 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxdiff.agent.asked import Placed
 from jaxdiff.agent.evidence import FLOOR, Evidence
-from jaxdiff.agent.key_block import Block
-from jaxdiff.agent.prompting import QueryPrompt, candidate_text
+from jaxdiff.agent.word_facts import (
+    CANDIDATE_WORDS,
+    FIELD_FACTS,
+    KINDS,
+    TOKEN_FACTS,
+    TOKEN_MATCHES,
+    Offsets,
+    candidate_words,
+    field_facts,
+    token_facts,
+    token_matches,
+)
 from jaxdiff.diffusion.features import Array, QueryFeatures
-from jaxdiff.schema.fields import Field, Kind
+from jaxdiff.schema.tools import Tool
 
-KINDS = tuple(Kind)
-TOKEN_FACTS = 6
-CANDIDATE_FACTS = 4
-FIELD_FACTS = 4 + len(KINDS)
+CANDIDATE_FACTS = 2 + CANDIDATE_WORDS
+
+
+@dataclass(frozen=True)
+class Words:
+    """A query asked of a tool. ids, offsets: the query's tokens and their code points."""
+
+    tool: Tool
+    query: str
+    ids: Sequence[int]
+    offsets: Offsets
 
 
 @struct.dataclass
 class QueryFacts:
-    """What the host knows of a block's rows; names are those of `QueryFeatures`.
+    """What the host knows of rows; names are those of `QueryFeatures`.
 
     candidate_words: [B, F, C, 2] float, whether the candidate stands in the query, and whether one of its longer words
     does.
     """
 
+    token_ids: Array
+    token_mask: Array
     token_shape: Array
+    token_matches: Array
     field_facts: Array
     field_kind: Array
+    field_mask: Array
     candidate_words: Array
     candidate_mask: Array
 
 
-def facts_of(asked: Sequence[Placed], prompts: Sequence[QueryPrompt], block: Block) -> QueryFacts:
-    """Facts of the block's rows; prompts: those of the calls asked for."""
-    rows, query = block.query_ids.shape
-    fields, candidates = block.candidate_first.shape[1:]
+def facts_of(asked: Sequence[Words], rows: int, fields: int, tokens: int, candidates: int) -> QueryFacts:
+    """Facts of queries, padded to these sizes; candidates beyond are cut."""
     facts = QueryFacts(
-        token_shape=np.zeros((rows, query, TOKEN_FACTS), np.float32),
+        token_ids=np.zeros((rows, tokens), np.int32),
+        token_mask=np.zeros((rows, tokens), bool),
+        token_shape=np.zeros((rows, tokens, TOKEN_FACTS), np.float32),
+        token_matches=np.zeros((rows, fields, tokens, TOKEN_MATCHES), np.float32),
         field_facts=np.zeros((rows, fields, FIELD_FACTS), np.float32),
         field_kind=np.zeros((rows, fields), np.int32),
-        candidate_words=np.zeros((rows, fields, candidates, 2), np.float32),
+        field_mask=np.zeros((rows, fields), bool),
+        candidate_words=np.zeros((rows, fields, candidates, CANDIDATE_WORDS), np.float32),
         candidate_mask=np.zeros((rows, fields, candidates), bool),
     )
-    for row, (call, prompt) in enumerate(zip(asked, prompts, strict=True)):
-        facts.token_shape[row, : len(prompt.ids)] = _token_facts(call.query, prompt.offsets)
-        words = _normal(call.query)
-        for i, field in enumerate(call.tool.fields):
-            facts.field_facts[row, i] = _field_facts(field, len(call.tool.fields))
+    for row, call in enumerate(asked):
+        length, declared = len(call.ids), call.tool.fields
+        facts.token_ids[row, :length], facts.token_mask[row, :length] = call.ids, True
+        facts.token_shape[row, :length] = token_facts(call.query, call.offsets)
+        facts.token_matches[row, : len(declared), :length] = token_matches(call.query, call.offsets, declared)
+        facts.field_mask[row, : len(declared)] = True
+        for i, field in enumerate(declared):
+            facts.field_facts[row, i] = field_facts(field, len(declared))
             facts.field_kind[row, i] = KINDS.index(field.kind)
-            facts.candidate_mask[row, i, : min(len(field.candidates), candidates)] = True
-            for j, value in enumerate(field.candidates[:candidates]):
-                facts.candidate_words[row, i, j] = _lexical_match(_normal(candidate_text(value)), words)
+            if field.candidates:
+                listed = candidate_words(field, call.query)[:candidates]
+                facts.candidate_words[row, i, : len(listed)], facts.candidate_mask[row, i, : len(listed)] = listed, True
     return facts
 
 
-def join(facts: QueryFacts, block: Block, evidence: Evidence) -> QueryFeatures:
-    """Features of the block's rows, where the evidence is: with NumPy on the host, with JAX on the device."""
+def join(facts: QueryFacts, evidence: Evidence) -> QueryFeatures:
+    """Features of rows, where the evidence is: with NumPy on the host, with JAX on the device."""
     xp: Any = jnp if isinstance(evidence.key_attention, jax.Array) else np
     # The log-probability, and its distance to the best candidate of the field.
     logprob = xp.where(facts.candidate_mask, evidence.candidate_logprob, FLOOR)
@@ -73,24 +99,18 @@ def join(facts: QueryFacts, block: Block, evidence: Evidence) -> QueryFeatures:
         token_logprob=evidence.token_logprob,
         token_states=evidence.token_states,
         token_shape=facts.token_shape,
-        token_ids=block.query_ids,
-        token_mask=block.query_valid,
+        token_matches=facts.token_matches,
+        token_ids=facts.token_ids,
+        token_mask=facts.token_mask,
         key_states=evidence.key_states,
         key_logprob=evidence.key_logprob,
         field_facts=facts.field_facts,
         field_kind=facts.field_kind,
-        field_mask=block.field_valid,
+        field_mask=facts.field_mask,
         candidate_attention=evidence.candidate_attention,
         candidate_facts=xp.concatenate([measured, facts.candidate_words], -1).astype(np.float32),
         candidate_mask=facts.candidate_mask,
     )
-
-
-def assemble(
-    asked: Sequence[Placed], prompts: Sequence[QueryPrompt], block: Block, evidence: Evidence
-) -> QueryFeatures:
-    """Facts and evidence of the block's rows, joined; prompts: those of the calls asked for."""
-    return join(facts_of(asked, prompts, block), block, evidence)
 
 
 def stack_rows(rows: Sequence[QueryFeatures], count: int) -> QueryFeatures:
@@ -104,41 +124,3 @@ def stack_rows(rows: Sequence[QueryFeatures], count: int) -> QueryFeatures:
         return out
 
     return jax.tree.map(stacked, *rows)
-
-
-def _field_facts(field: Field, count: int) -> list[float]:
-    description = field.description.lower()
-    defaulted = field.has_default or "default" in description or "optional" in description
-    return [
-        float(field.required),
-        float(defaulted),
-        float(bool(field.candidates)),
-        count / 8,
-        *(float(field.kind is kind) for kind in KINDS),
-    ]
-
-
-def _token_facts(text: str, offsets: list[tuple[int, int]]) -> np.ndarray:
-    facts = np.zeros((len(offsets), TOKEN_FACTS), np.float32)
-    for i, (start, end) in enumerate(offsets):
-        piece = text[start:end]
-        word = piece.strip()
-        facts[i] = (
-            piece.startswith(" "),
-            word.isalpha(),
-            word[:1].isupper(),
-            any(c.isdigit() for c in word),
-            bool(word) and word in ",.?!;:",
-            i == len(offsets) - 1,
-        )
-    return facts
-
-
-def _normal(text: str) -> str:
-    """Lower case, one space between words, underscores and hyphens read as spaces, a space at both ends."""
-    return f" {' '.join(text.lower().replace('_', ' ').replace('-', ' ').split())} "
-
-
-def _lexical_match(candidate: str, text: str) -> tuple[float, float]:
-    """Whether the candidate's words stand in the text; whether one of its longer words does."""
-    return float(candidate.strip() in text), float(any(len(w) >= 4 and w in text for w in candidate.split()))

@@ -14,7 +14,8 @@ from jaxdiff.agent.evidence import TELLING_WORDS, key_taps, read_block, telling_
 from jaxdiff.agent.key_block import build_block, sizes_of
 from jaxdiff.agent.prefix import stack
 from jaxdiff.agent.prompting import QueryPrompt, key_ids, query_prompt
-from jaxdiff.agent.query_features import CANDIDATE_FACTS, FIELD_FACTS, KINDS, TOKEN_FACTS, assemble
+from jaxdiff.agent.query_features import CANDIDATE_FACTS, Words, facts_of, join
+from jaxdiff.agent.word_facts import FIELD_FACTS, KINDS, TOKEN_FACTS, TOKEN_MATCHES
 from jaxdiff.base.buckets import CALLS
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.config import BaseConfig
@@ -31,6 +32,7 @@ def reader_config(base: BaseConfig, **changes: Any) -> ReaderConfig:
         key_states=len(key_taps(base)) * base.hidden_size,
         telling=len(TELLING_WORDS),
         token_facts=TOKEN_FACTS,
+        token_matches=TOKEN_MATCHES,
         field_facts=FIELD_FACTS,
         candidate_facts=CANDIDATE_FACTS,
         kinds=len(KINDS),
@@ -90,7 +92,11 @@ def _read_together(base: FrozenBase, asked: Sequence[Asked], prompts: Sequence[Q
     block = build_block(base, asked, prompts, sizes)
     cache, valid = stack([call.known.prefix for call in asked], sizes.rows)
     evidence = jax.device_get(read_block(base.module, base.params, cache, valid, block, telling_ids(base)))
-    features = assemble(asked, prompts, block, evidence)
+    words = [
+        Words(call.tool, call.query, prompt.ids, tuple(prompt.offsets))
+        for call, prompt in zip(asked, prompts, strict=True)
+    ]
+    features = join(facts_of(words, sizes.rows, sizes.fields, sizes.query, sizes.candidates), evidence)
     return [
         Reading(
             tool=call.tool,

@@ -40,11 +40,13 @@ class QueryFeatures:
     key_attention: [B, F, T, A] float, log-attention of every layer and head from the field's key to each query token.
     token_logprob: [B, F, T] float, the base's next-token log-probability of each query token at the key.
     token_states: [B, T, K * D] float, states of the query tokens after K layers.
-    token_shape: [B, T, S] float, surface facts (leading space, letters, capital, digit, punctuation, last).
+    token_shape: [B, T, S] float, facts of tokens (how they look, words that turn a meaning round).
+    token_matches: [B, F, T, M] float, whether the field's name or description has the token's word.
     token_ids: [B, T] int32.        token_mask: [B, T] bool.
     key_states: [B, F, J * D] float, states of the keys after J layers.
     key_logprob: [B, F, W] float, the base's log-probability of a few telling words at the key.
-    field_facts: [B, F, R] float, facts from the schema (required, default, candidates, one-hot kind, number of fields).
+    field_facts: [B, F, R] float, facts from the schema (required, default, candidates, negation, number of fields,
+        one-hot kind).
     field_kind: [B, F] int32, index of the field's kind.       field_mask: [B, F] bool.
     candidate_attention: [B, F, C, 2 * A] float, log-attention from the key to the candidate (maximum, first token).
     candidate_facts: [B, F, C, X] float, base's log-probability, its distance to the best, lexical matches.
@@ -55,6 +57,7 @@ class QueryFeatures:
     token_logprob: Array
     token_states: Array
     token_shape: Array
+    token_matches: Array
     token_ids: Array
     token_mask: Array
     key_states: Array

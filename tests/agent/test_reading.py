@@ -13,7 +13,7 @@ from jaxdiff.agent.evidence import FLOOR, TELLING_WORDS, key_taps, opening_taps,
 from jaxdiff.agent.key_block import CANDIDATE_TOKENS, Sizes, build_block
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.agent.prompting import candidate_text, example_ids, key_ids, query_prompt, tool_prompt
-from jaxdiff.agent.query_features import assemble
+from jaxdiff.agent.query_features import Words, facts_of, join
 from jaxdiff.agent.reading import reader_config
 from jaxdiff.base import masks
 from jaxdiff.errors import InputError
@@ -166,7 +166,10 @@ def test_rows_of_a_batch_equal_single_rows(base, known):
     asked = [Asked(TOOL, known, query) for query in QUERIES]
     block = build_block(base, asked, prompts, Sizes(rows=4, slots=192, query=192, fields=8, candidates=8))
     evidence = read_block(base.module, base.params, known.prefix.cache, known.prefix.valid, block, telling_ids(base))
-    batch = assemble(asked, prompts, block, evidence)
+    words = [
+        Words(TOOL, query, prompt.ids, tuple(prompt.offsets)) for query, prompt in zip(QUERIES, prompts, strict=True)
+    ]
+    batch = join(facts_of(words, rows=4, fields=8, tokens=192, candidates=8), evidence)
     assert not batch.token_mask[3].any() and not batch.field_mask[3].any() and not batch.candidate_mask[3].any()
     for row, query in enumerate(QUERIES):
         single = read_alone(base, TOOL, known, query).features
@@ -192,7 +195,7 @@ def test_surface_facts(base, known):
         word = piece.strip()
         want = [piece[0] == " ", word.isalpha(), word[:1].isupper(), any(map(str.isdigit, word)), word == "!",
                 end == len(query)]  # fmt: skip
-        assert shape[i].tolist() == [float(fact) for fact in want], piece
+        assert shape[i, :6].tolist() == [float(fact) for fact in want], piece
     assert not shape[len(reading.offsets) :].any()
 
 
@@ -206,10 +209,10 @@ def test_facts_of_the_schema_and_of_listed_values(base):
         ("who",),
     )
     features = read_alone(base, tool, PrefixReader(base).tool(tool), "in First class for Ann").features
-    required, defaulted, listed, count = np.asarray(features.field_facts[0, :3, :4]).T
+    required, defaulted, listed, count = np.asarray(features.field_facts[0, :3][:, [0, 1, 2, 5]]).T
     assert required.tolist() == [0, 0, 1] and defaulted.tolist() == [1, 1, 0] and listed.tolist() == [1, 0, 0]
     assert set(count) == {3 / 8}
-    kinds = np.asarray(features.field_facts[0, :3, 4:])
+    kinds = np.asarray(features.field_facts[0, :3, 6:])
     assert (kinds.sum(1) == 1).all() and kinds.argmax(1).tolist() == features.field_kind[0, :3].tolist()
     facts = np.asarray(features.candidate_facts[0, 0, :3])
     # Log-probability, distance to the best, all words said, one long word said.
@@ -224,6 +227,7 @@ def test_a_reader_fits_what_is_read(base, known):
         "key_attention": config.attention,
         "token_states": config.token_states,
         "token_shape": config.token_facts,
+        "token_matches": config.token_matches,
         "key_states": config.key_states,
         "key_logprob": config.telling,
         "field_facts": config.field_facts,

@@ -18,6 +18,7 @@ AXES = {
     "token_logprob": ("FT", None),
     "token_states": ("T", "token_states"),
     "token_shape": ("T", "token_facts"),
+    "token_matches": ("FT", "token_matches"),
     "key_states": ("F", "key_states"),
     "key_logprob": ("F", "telling"),
     "field_facts": ("F", "field_facts"),

@@ -40,7 +40,7 @@ class RowLabels:
         return int(self.copied[self.slots[slot][0]])
 
 
-def label_row(row: Row, tool: Tool, offsets: list[tuple[int, int]], encode: Encode) -> RowLabels:
+def label_row(row: Row, tool: Tool, offsets: Sequence[tuple[int, int]], encode: Encode) -> RowLabels:
     """Labels of a row whose query has tokens at `offsets`. Values longer than their slot are not composed."""
     count = len(tool.fields)
     start, end = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
@@ -70,7 +70,7 @@ def label_row(row: Row, tool: Tool, offsets: list[tuple[int, int]], encode: Enco
 
 
 def fewest_tokens(
-    tokens: tuple[int, int], offsets: list[tuple[int, int]], query: str, field: Field, value: object
+    tokens: tuple[int, int], offsets: Sequence[tuple[int, int]], query: str, field: Field, value: object
 ) -> tuple[int, int]:
     """The tokens without the words at the end, then at the start, that the value does not need.
 

@@ -1,4 +1,4 @@
-"""Varied packs: each tool once more with other names, other properties beside its own, and fewer that are required.
+"""Varied packs: each tool anew with other names, other properties beside its own, and fewer that are required.
 
 What a head should learn is to read, not which property of which tool is usually said. So each tool comes again with
 its properties renamed and shuffled, required ones made optional, and properties of other tools and booleans put beside
@@ -29,6 +29,8 @@ _SAYING = (
     "{words} {say}", "{words}: {say}", "{words} = {say}", "with {words} {say}", "the {words} is {say}",
     "{words} should be {say}", "set {words} to {say}", "use {say} as {words}", "{words} of {say}",
 )  # fmt: skip
+# Rows of one variation of a tool; more rows mean more variations.
+_TOGETHER = 5
 _END = re.compile(r"[.!?]*$")
 
 
@@ -42,7 +44,7 @@ class _Addition:
 
 
 def vary_packs(path: str | Path, per_tool: int, seed: int) -> list[Row]:
-    """Up to `per_tool` rows of one variation of each tool of the packs in `path`, by `seed` alone.
+    """Up to `per_tool` rows of variations of each tool of the packs in `path`, by `seed` alone.
 
     Raises InputError naming file and line.
     """
@@ -57,23 +59,27 @@ def vary_packs(path: str | Path, per_tool: int, seed: int) -> list[Row]:
     for place, pack in packs:
         rng = random.Random(f"{seed}:varied:{pack['tool']['name']}")
         try:
-            rows += _vary(pack, lenders, per_tool, rng)
+            for first in range(0, per_tool, _TOGETHER):
+                rows += _vary(pack, lenders, first, min(_TOGETHER, per_tool - first), rng)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise InputError(f"{place}: not a tool pack: {type(error).__name__}: {error}") from error
     return rows
 
 
-def _vary(pack: dict[str, Any], lenders: Sequence[dict[str, Any]], per_tool: int, rng: random.Random) -> list[Row]:
+def _vary(
+    pack: dict[str, Any], lenders: Sequence[dict[str, Any]], first: int, count: int, rng: random.Random
+) -> list[Row]:
+    """`count` rows of one variation; `first`: how many rows the tool already has."""
     additions = _additions(pack, lenders, rng)
     names = {name: _renamed(name, rng) for name in pack["tool"]["parameters"]["properties"]}
     if len({*names.values(), *(a.name for a in additions)}) < len(names) + len(additions):
         names, additions = {name: name for name in names}, [a for a in additions if a.name not in names]
     tool = _tool(pack["tool"], names, additions, rng)
     rows = []
-    for row in expand_pack(pack, per_tool, rng):
+    for number, row in enumerate(expand_pack(pack, count, rng), first):
         arguments = {names[name]: value for name, value in row.arguments.items()}
         spans = {names[name]: span for name, span in row.spans.items()}
-        varied = replace(row, id=f"varied-{row.id}", tool=tool, arguments=arguments, spans=spans)
+        varied = replace(row, id=f"varied-{pack['tool']['name']}-{number}", tool=tool, arguments=arguments, spans=spans)
         for addition in additions:
             if rng.random() < SAID:
                 varied = _said(varied, addition, rng)

@@ -49,7 +49,7 @@ def padded_sizes(store: FeatureStore, rows: Sequence[int]) -> tuple[int, int, in
 
 def _count(report: Report, store: FeatureStore, number: int, gold: RowLabels, said: Encoding) -> None:
     fields, query = store.tool(number).fields, store.rows[number].query
-    offsets: Sequence[tuple[int, int]] = [(a, b) for a, b in store.token_offsets(number).tolist()]
+    offsets = store.words(number).offsets
     present, start, end = np.asarray(said.presence) > 0, np.asarray(said.span_start), np.asarray(said.span_end)
     taken = [i for i, field in enumerate(fields) if (field.required or present[i]) and not field.candidates]
     found = assign([best_spans(start[i], end[i], fields[i], query, offsets) for i in taken])

@@ -40,7 +40,7 @@ def stored_fill(
             return {}
         place = places[row.id]
         query = to_float32(pad_queries([(store, place)], *padded_sizes(store, [place])))
-        offsets = [tuple(span) for span in store.token_offsets(place).tolist()]
+        offsets = list(store.words(place).offsets)
         call = CallFeatures(tool, row.query, offsets, query)
         (filling,) = fill_diffusion(head, [call], config, present=[present])
         return {name: found.value for name, found in filling.fields.items()}

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from jaxdiff.agent.evidence import FLOOR
-from jaxdiff.agent.query_features import KINDS
+from jaxdiff.agent.evidence import FLOOR, Evidence
+from jaxdiff.agent.query_features import facts_of, join
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.features import Canvas, Features, Labels, QueryFeatures
@@ -75,51 +75,36 @@ def size_of(tokens: int, fields: int) -> tuple[int, int] | None:
 
 def label_store(base: FrozenBase, store: FeatureStore) -> list[RowLabels]:
     """Labels of all rows of a store."""
-    return [
-        label_row(row, store.tool(i), [tuple(o) for o in store.token_offsets(i).tolist()], base.encode)
-        for i, row in enumerate(store.rows)
-    ]
+    return [label_row(row, store.tool(i), store.words(i).offsets, base.encode) for i, row in enumerate(store.rows)]
 
 
 def pad_queries(rows: Sequence[tuple[FeatureStore, int]], fields: int, tokens: int, candidates: int) -> QueryFeatures:
     """Features of some stored rows, padded; candidates beyond `candidates` are cut."""
     count = len(rows)
     limits = {"F": fields, "T": tokens, "C": candidates}
-    first = rows[0][0]
+    widths = rows[0][0].widths
 
     def padded(part: str, axes: str, fill: float = 0.0) -> np.ndarray:
-        out = np.full((count, *(limits[a] for a in axes), first.widths[part]), fill, np.float16)
+        out = np.full((count, *(limits[a] for a in axes), widths[part]), fill, np.float16)
         for i, (store, row) in enumerate(rows):
             value = store.part(part, row)
             value = value[tuple(slice(limits[a]) for a in axes)]
             out[i][tuple(slice(n) for n in value.shape[:-1])] = value
         return out
 
-    ids, token_mask = np.zeros((count, tokens), np.int32), np.zeros((count, tokens), bool)
-    field_mask, kind = np.zeros((count, fields), bool), np.zeros((count, fields), np.int32)
-    candidate_mask = np.zeros((count, fields, candidates), bool)
-    for i, (store, row) in enumerate(rows):
-        found = store.token_ids(row)
-        ids[i, : len(found)], token_mask[i, : len(found)] = found, True
-        for j, field in enumerate(store.tool(row).fields):
-            field_mask[i, j], kind[i, j] = True, KINDS.index(field.kind)
-            candidate_mask[i, j, : len(field.candidates)] = True
-    return QueryFeatures(
+    facts = facts_of([store.words(row) for store, row in rows], count, fields, tokens, candidates)
+    evidence = Evidence(
         key_attention=padded("key_attention", "FT", FLOOR),
         token_logprob=padded("token_logprob", "FT", FLOOR)[..., 0],
         token_states=padded("token_states", "T"),
-        token_shape=padded("token_shape", "T"),
-        token_ids=ids,
-        token_mask=token_mask,
         key_states=padded("key_states", "F"),
         key_logprob=padded("key_logprob", "F"),
-        field_facts=padded("field_facts", "F"),
-        field_kind=kind,
-        field_mask=field_mask,
         candidate_attention=padded("candidate_attention", "FC", FLOOR),
-        candidate_facts=padded("candidate_facts", "FC"),
-        candidate_mask=candidate_mask,
+        candidate_logprob=padded("candidate_logprob", "FC", FLOOR)[..., 0].astype(np.float32),
+        opening_states=None,
+        opening_hidden=None,
     )
+    return join(facts, evidence)
 
 
 def pad_labels(labels: Sequence[RowLabels], fields: int, candidates: int, tokens: np.ndarray) -> Labels:

@@ -1,7 +1,7 @@
-"""Features of the frozen base for the reader, computed once per row and kept on disk.
+"""What the frozen base says of rows for the reader, computed once and kept on disk.
 
-The base never changes, so what it says of a row need not be computed in every epoch. Labels are not kept: they come
-from the rows, and may change without reading the base again.
+The base never changes, so what it says of a row need not be computed in every epoch. What the host knows of words and
+schema is not kept, and labels neither: they come from the rows, and may change without reading the base again.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import jax
 import numpy as np
 
 from jaxdiff.agent.asked import Asked
-from jaxdiff.agent.evidence import read_block, telling_ids
+from jaxdiff.agent.evidence import Evidence, read_block, telling_ids
 from jaxdiff.agent.key_block import Sizes, build_block
 from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids
-from jaxdiff.agent.query_features import assemble
+from jaxdiff.agent.query_features import Words
 from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.diffusion.features import QueryFeatures
 from jaxdiff.schema.tools import Tool
 
 from ..data.rows import Row
@@ -31,12 +30,14 @@ from .row_store import Part, Progress, RowStore, is_complete, new_store
 # Few sizes mean few programs to compile.
 _SLOTS = (48, 64, 96, 128, 192, 256)
 _FIELDS = (4, 8)
-_CANDIDATES = (2, 8, 32)
+_CANDIDATES = (8, 32)
+# Rows after which what was read is safe.
+_SAVED_EVERY = 100
 
 # Axes are as long as the row's fields (F), query tokens (T) and candidates (C).
 PARTS = {
-    "key_attention": "FT", "token_logprob": "FT", "token_states": "T", "token_shape": "T", "key_states": "F",
-    "key_logprob": "F", "field_facts": "F", "candidate_attention": "FC", "candidate_facts": "FC",
+    "key_attention": "FT", "token_logprob": "FT", "token_states": "T", "key_states": "F", "key_logprob": "F",
+    "candidate_attention": "FC", "candidate_logprob": "FC",
 }  # fmt: skip
 STORED = {name: Part(axes) for name, axes in PARTS.items()} | {
     "token_ids": Part("T", 1, np.int32),
@@ -50,13 +51,10 @@ class FeatureStore(RowStore):
     def __init__(self, folder: Path, rows: Sequence[Row]):
         super().__init__(folder, STORED, rows)
 
-    def token_ids(self, row: int) -> np.ndarray:
-        """[T] ids of the query's tokens."""
-        return self.part("token_ids", row)[:, 0]
-
-    def token_offsets(self, row: int) -> np.ndarray:
-        """[T, 2] code points of the query's tokens."""
-        return self.part("offsets", row)
+    def words(self, row: int) -> Words:
+        """The row's query as it was read."""
+        offsets = tuple((start, end) for start, end in self.part("offsets", row).tolist())
+        return Words(self.tool(row), self.rows[row].query, self.part("token_ids", row)[:, 0].tolist(), offsets)
 
 
 def store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
@@ -77,25 +75,27 @@ def extract(
     """
     folder = root / f"{name}-{store_key(base, rows)}"
     if not is_complete(folder):
-        with new_store(folder, STORED) as writer:
-            for done, (number, prompt, features) in enumerate(_read_rows(base, rows), 1):
-                sizes = {
-                    "F": int(features.field_mask.sum()),
-                    "T": len(prompt.ids),
-                    "C": int(features.candidate_mask.sum(-1).max(initial=0)),
-                }
-                values = {part: np.asarray(getattr(features, part)) for part in PARTS}
-                values["token_logprob"] = values["token_logprob"][..., None]
+        with new_store(folder, STORED, resume=True) as writer:
+            saved = frozenset(writer.rows)
+            left = [number for number in range(len(rows)) if number not in saved]
+            for done, (place, tool, prompt, evidence) in enumerate(_read_rows(base, [rows[i] for i in left]), 1):
+                listed = max((len(field.candidates) for field in tool.fields), default=0)
+                sizes = {"F": len(tool.fields), "T": len(prompt.ids), "C": min(listed, _CANDIDATES[-1])}
+                values = {part: np.asarray(getattr(evidence, part)) for part in PARTS}
+                for part in ("token_logprob", "candidate_logprob"):
+                    values[part] = values[part][..., None]
                 values["token_ids"] = np.array(prompt.ids, np.int32)[:, None]
                 values["offsets"] = np.array(prompt.offsets, np.int32).reshape(-1, 2)
-                writer.add(number, sizes, values)
+                writer.add(left[place], sizes, values)
+                if done % _SAVED_EVERY == 0:
+                    writer.save()
                 if progress is not None:
-                    progress(done, len(rows))
+                    progress(done, len(left))
     return FeatureStore(folder, rows)
 
 
-def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, QueryPrompt, QueryFeatures]]:
-    """Number, prompt and features of each row, tool by tool."""
+def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, Tool, QueryPrompt, Evidence]]:
+    """Number, tool, prompt and evidence of each row, tool by tool."""
     telling = telling_ids(base)
 
     def key_tokens(tool: Tool) -> int:
@@ -110,10 +110,9 @@ def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, Que
         )
         asked = [Asked(tool, group.known, rows[number].query) for number in group.numbers]
         block = build_block(base, asked, group.prompts, sizes)
-        evidence = read_block(base.module, base.params, prefix.cache, prefix.valid, block, telling)
-        features = assemble(asked, group.prompts, block, jax.device_get(evidence))
+        evidence = jax.device_get(read_block(base.module, base.params, prefix.cache, prefix.valid, block, telling))
         for i, (number, prompt) in enumerate(zip(group.numbers, group.prompts, strict=True)):
-            yield number, prompt, jax.tree.map(lambda x, i=i: x[i], features)
+            yield number, tool, prompt, jax.tree.map(lambda x, i=i: x[i], evidence)
 
 
 def progress_line(name: str) -> Progress:

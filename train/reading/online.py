@@ -19,7 +19,7 @@ from flax import struct
 from jaxdiff.agent.evidence import read_block, telling_ids
 from jaxdiff.agent.key_block import Block, Sizes, build_block
 from jaxdiff.agent.prompting import QueryPrompt, ToolPrompt, example_ids, key_ids, query_prompt, tool_prompt
-from jaxdiff.agent.query_features import QueryFacts, facts_of, join
+from jaxdiff.agent.query_features import QueryFacts, Words, facts_of, join
 from jaxdiff.base import masks
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
@@ -141,12 +141,16 @@ class TokenBatches:
             ids[i, : len(text)], valid[i, : len(text)] = text, True
         block = build_block(self._base, laid, prompts, Sizes(len(drawn), slots, query, FIELDS, CANDIDATES))
         canvas, tokens = lay_canvas(labels, orders, self._base.config.null_id)
+        words = [
+            Words(call.tool, call.query, prompt.ids, tuple(prompt.offsets))
+            for call, prompt in zip(laid, prompts, strict=True)
+        ]
         return TokenBatch(
             prefix_ids=ids,
             prefix_valid=valid,
             telling=np.repeat(self._telling[None], len(drawn), axis=0),
             block=block,
-            facts=facts_of(laid, prompts, block),
+            facts=facts_of(words, len(drawn), FIELDS, query, CANDIDATES),
             canvas=canvas,
             labels=pad_labels(labels, FIELDS, CANDIDATES, tokens),
         )
@@ -161,7 +165,7 @@ def _read(module: SmolLM, params: Any, batch: TokenBatch) -> Batch:
     positions = jnp.broadcast_to(jnp.arange(batch.prefix_ids.shape[1], dtype=jnp.int32)[None], batch.prefix_ids.shape)
     before: Any = module.apply({"params": params}, batch.prefix_ids, positions, masks.causal(batch.prefix_valid))
     evidence = read_block(module, params, before.cache, batch.prefix_valid, batch.block, batch.telling[0])
-    query = join(batch.facts, batch.block, jax.lax.stop_gradient(evidence))
+    query = join(batch.facts, jax.lax.stop_gradient(evidence))
     embedding = params["embed_tokens"]["embedding"]
     return Batch(Features(canvas=batch.canvas, query=query, embedding=embedding), batch.labels)
 

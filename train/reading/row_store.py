@@ -89,13 +89,20 @@ class RowStore:
 
 
 class RowWriter:
-    """Writes a store row by row."""
+    """Writes a store row by row. rows: numbers of those that are written, in order."""
 
-    def __init__(self, parts: Mapping[str, Part], files: Mapping[str, BinaryIO]):
-        self._parts, self._files = parts, files
-        self._rows: list[int] = []
+    def __init__(self, folder: Path, parts: Mapping[str, Part], stack: ExitStack):
+        self.rows: list[int] = []
+        self._folder, self._parts = folder, parts
         self._sizes: dict[str, list[int]] = {axis: [] for axis in _axes(parts)}
         self._widths: dict[str, int] = {}
+        if (folder / INDEX).is_file():
+            self._read_index()
+        self._files: dict[str, BinaryIO] = {}
+        for name, part in parts.items():
+            self._files[name] = stack.enter_context(_path(folder, name, part).open("ab"))
+            # What was written since the index was is written again.
+            self._files[name].truncate(self._bytes(name, part))
 
     def add(self, number: int, sizes: Mapping[str, int], values: Mapping[str, np.ndarray]) -> None:
         """Row `number` of those given to the store; values may be padded behind `sizes`."""
@@ -109,16 +116,32 @@ class RowWriter:
                 # States of some layers are larger than float16 holds.
                 value = np.clip(value, -60000, 60000)
             value.astype(part.dtype).tofile(self._files[name])
-        self._rows.append(number)
+        self.rows.append(number)
 
-    def write_index(self, path: Path) -> None:
-        """Writes what `RowStore` finds the rows by. Raises InputError for a store without rows."""
-        if not self._rows:
-            raise InputError(f"no row is short enough for {path.parent}")
+    def save(self) -> None:
+        """Keeps what is written so far, should the process end. Raises InputError for a store without rows."""
+        if not self.rows:
+            raise InputError(f"no row is short enough for {self._folder}")
+        for file in self._files.values():
+            file.flush()
         widths = {f"width_{name}": np.array(self._widths[name]) for name, part in self._parts.items() if not part.width}
         sizes = {axis: np.array(size) for axis, size in self._sizes.items()}
-        index: dict[str, Any] = {"rows": np.array(self._rows), **sizes, **widths}
-        np.savez(path, **index)
+        index: dict[str, Any] = {"rows": np.array(self.rows), **sizes, **widths}
+        unfinished = self._folder / f"unfinished-{INDEX}"
+        np.savez(unfinished, **index)
+        unfinished.replace(self._folder / INDEX)
+
+    def _read_index(self) -> None:
+        index = np.load(self._folder / INDEX)
+        self.rows = index["rows"].tolist()
+        self._sizes = {axis: index[axis].tolist() for axis in self._sizes}
+        self._widths = {name: part.width or int(index[f"width_{name}"]) for name, part in self._parts.items()}
+
+    def _bytes(self, name: str, part: Part) -> int:
+        if not self.rows:
+            return 0
+        values = np.prod([self._sizes[axis] for axis in part.axes], axis=0, dtype=np.int64).sum()
+        return int(values) * self._widths[name] * np.dtype(part.dtype).itemsize
 
 
 def is_complete(folder: Path) -> bool:
@@ -127,16 +150,19 @@ def is_complete(folder: Path) -> bool:
 
 
 @contextmanager
-def new_store(folder: Path, parts: Mapping[str, Part]) -> Iterator[RowWriter]:
-    """A writer whose store appears as `folder` when the block ends without an error."""
+def new_store(folder: Path, parts: Mapping[str, Part], resume: bool = False) -> Iterator[RowWriter]:
+    """A writer whose store appears as `folder` when the block ends without an error.
+
+    resume: it goes on behind the rows that an earlier one saved.
+    """
     partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    if not resume:
+        shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        files = {name: stack.enter_context(open(_path(partial, name, part), "wb")) for name, part in parts.items()}
-        writer = RowWriter(parts, files)
+        writer = RowWriter(partial, parts, stack)
         yield writer
-    writer.write_index(partial / INDEX)
+        writer.save()
     partial.rename(folder)
 
 

@@ -14,7 +14,8 @@ MAX_SPAN = 48
 
 # What can be left out, to see what it brings.
 PARTS = (
-    "attention", "neighbours", "competition", "token_states", "key_states", "convolution", "mixing", "copying",
+    "attention", "neighbours", "competition", "word_facts", "token_states", "key_states", "convolution", "mixing",
+    "copying",
 )  # fmt: skip
 CANVAS_LOSSES = ("masked_mean", "nelbo")
 
@@ -24,16 +25,17 @@ class ReaderConfig:
     """Widths of what is read (see `QueryFeatures`), and of the network.
 
     attention: layers x heads of the base (A). token_states, key_states: widths of the joined states. telling: number
-    of telling words. token_facts, field_facts, candidate_facts, kinds: numbers of host facts. embedding: the base's
-    hidden size. vocab_size: the base's vocabulary. canvas_vocab_size: with <MASK> and <NULL> where they are extra
-    rows. hidden: width of the network. canvas_layers, canvas_heads: its bidirectional part. feature_dropout: share of
-    whole input features hidden from a row while training; dropout: of hidden units. prompt_dropout: share of training
-    rows whose canvas sees nothing of the query; guidance needs some. time_conditioning: whether the canvas is told the
-    noise time. context_layers: bidirectional layers over the query's states, before any field looks at them.
+    of telling words. token_facts, token_matches, field_facts, candidate_facts, kinds: numbers of host facts.
+    embedding: the base's hidden size. vocab_size: the base's vocabulary. canvas_vocab_size: with <MASK> and <NULL>
+    where they are extra rows. hidden: width of the network. canvas_layers, canvas_heads: its bidirectional part.
+    feature_dropout: share of whole input features hidden from a row while training; dropout: of hidden units.
+    prompt_dropout: share of training rows whose canvas sees nothing of the query; guidance needs some.
+    time_conditioning: whether the canvas is told the noise time. context_layers: bidirectional layers over the query's
+    states, before any field looks at them.
 
     without: parts that are left out (see `PARTS`): the keys' own attention, that to neighbouring tokens, the claim
-    against the other fields, states of the query's tokens and of the keys, the convolution over tokens, the mixing
-    over fields, the canvas' copies of query tokens.
+    against the other fields, what the host knows of words, states of the query's tokens and of the keys, the
+    convolution over tokens, the mixing over fields, the canvas' copies of query tokens.
 
     Training: canvas_loss: cross-entropy of masked tokens, their mean or weighted to the NELBO. on_policy: share of
     rows whose canvas was partly filled by the head itself. distillation: weight of the frozen base's own distribution
@@ -45,6 +47,7 @@ class ReaderConfig:
     key_states: int
     telling: int
     token_facts: int
+    token_matches: int
     field_facts: int
     candidate_facts: int
     kinds: int
@@ -110,8 +113,8 @@ class ReaderConfig:
     def tiny(cls, **changes: Any) -> ReaderConfig:
         """A few thousand parameters, for tests."""
         values: dict[str, Any] = dict(
-            attention=6, token_states=8, key_states=8, telling=5, token_facts=6, field_facts=10, candidate_facts=4,
-            kinds=6, embedding=16, vocab_size=50, canvas_vocab_size=52, mask_id=50, null_id=51, hidden=16,
-            canvas_heads=2,
+            attention=6, token_states=8, key_states=8, telling=5, token_facts=9, token_matches=3, field_facts=12,
+            candidate_facts=4, kinds=6, embedding=16, vocab_size=50, canvas_vocab_size=52, mask_id=50, null_id=51,
+            hidden=16, canvas_heads=2,
         )  # fmt: skip
         return cls(**(values | changes))

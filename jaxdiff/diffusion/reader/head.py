@@ -138,6 +138,7 @@ def _example(c: ReaderConfig) -> QueryFeatures:
         token_logprob=zeros((1, 1, 1)),
         token_states=zeros((1, 1, c.token_states)),
         token_shape=zeros((1, 1, c.token_facts)),
+        token_matches=zeros((1, 1, 1, c.token_matches)),
         token_ids=zeros((1, 1), jnp.int32),
         token_mask=jnp.ones((1, 1), bool),
         key_states=zeros((1, 1, c.key_states)),

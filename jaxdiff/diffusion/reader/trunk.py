@@ -141,8 +141,7 @@ class Trunk(nn.Module):
         facts = jnp.concatenate([query.key_logprob.astype(jnp.float32) / 5, query.field_facts], -1)
         states = self._part("key_states", Standardize(name="key_states")(query.key_states))
         key = hide[2](jnp.concatenate([states, facts, self._strongest(evidence, mask)], -1))
-        seen = jnp.concatenate([evidence, self._shape(query, fields)], -1)
-        seen = hide[0](seen)
+        seen = hide[0](jnp.concatenate([evidence, self._facts(query, fields)], -1))
         words = hide[1](self._part("token_states", Standardize(name="token_states")(query.token_states)))
 
         h = self._dense(c.hidden, name="seen")(seen)
@@ -219,9 +218,11 @@ class Trunk(nn.Module):
         highest = jnp.where(mask, evidence, -6).max(2)
         return jnp.concatenate([highest[..., :width], highest[..., 3 * width :]], -1)
 
-    def _shape(self, query: QueryFeatures, fields: int) -> Array:
-        shape = query.token_shape[:, None]
-        return jnp.broadcast_to(shape, (shape.shape[0], fields, *shape.shape[2:])).astype(jnp.float32)
+    def _facts(self, query: QueryFeatures, fields: int) -> Array:
+        """[B, F, T, S + M] of each token by itself, and with the field."""
+        shape = jnp.repeat(query.token_shape[:, None], fields, axis=1)
+        facts = jnp.concatenate([shape, query.token_matches], -1).astype(jnp.float32)
+        return self._part("word_facts", facts)
 
     def _owner(self, h: Array, inside: Array) -> Array:
         claims = jnp.where(inside, self._score("owner", h), NOTHING)

@@ -64,17 +64,21 @@ def test_stored_features_are_those_that_answering_reads(base, reads, tmp_path, r
             continue
         wanted = reads[kept.query]
         ids, offsets = base.encode_with_offsets(kept.query)
-        assert store.token_ids(place).tolist() == ids
-        assert [tuple(span) for span in store.token_offsets(place).tolist()] == offsets
+        assert list(store.words(place).ids) == ids
+        assert list(store.words(place).offsets) == offsets
         sizes = {axis: int(store.sizes[axis][place]) for axis in "FTC"}
         tool = parse_tools([kept.tool])[0]
         listed = max((len(field.candidates) for field in tool.fields), default=0)
         assert sizes == {"F": len(tool.fields), "T": len(ids), "C": min(listed, 32)}
         for part, axes in PARTS.items():
-            expected = np.asarray(getattr(wanted, part), np.float32)[0]
-            expected = expected[..., None] if part == "token_logprob" else expected
-            expected = expected[tuple(slice(sizes[axis]) for axis in axes)]
-            np.testing.assert_allclose(store.part(part, place), expected, rtol=2e-3, atol=2e-3, err_msg=part)
+            found, real = store.part(part, place), tuple(slice(sizes[axis]) for axis in axes)
+            if part == "candidate_logprob":
+                mask = wanted.candidate_mask[0][real]
+                expected, found = wanted.candidate_facts[0][real][mask][:, 0], found[mask][:, 0]
+            else:
+                expected = np.asarray(getattr(wanted, part), np.float32)[0]
+                expected = (expected[..., None] if part == "token_logprob" else expected)[real]
+            np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3, err_msg=part)
 
 
 def test_a_padded_row_is_what_the_head_reads_when_answering(base, reads, tmp_path):
@@ -88,8 +92,10 @@ def test_a_padded_row_is_what_the_head_reads_when_answering(base, reads, tmp_pat
             assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, field.name
         for name in ("token_ids", "token_mask", "field_mask", "candidate_mask"):
             np.testing.assert_array_equal(getattr(padded, name), getattr(wanted, name), err_msg=name)
-        real = padded.field_mask
-        np.testing.assert_array_equal(padded.field_kind[real], wanted.field_kind[real])
+        for name in ("token_shape", "token_matches", "field_facts", "field_kind"):
+            np.testing.assert_array_equal(getattr(padded, name), getattr(wanted, name), err_msg=name)
+        real = padded.candidate_mask
+        np.testing.assert_allclose(padded.candidate_facts[real], wanted.candidate_facts[real], rtol=2e-3, atol=2e-2)
 
 
 def test_the_same_rows_are_read_once(base, tmp_path, passes):
@@ -142,3 +148,28 @@ def test_a_query_too_long_for_a_pass_is_left_out(base, tmp_path):
     too_long = row("q7z " * 90, {"what": "q7z", "colour": "red"})
     store = extract(base, [too_long, LONG, ROWS[0]], tmp_path, "rows")
     assert {kept.query for kept in store.rows} == {LONG.query, ROWS[0].query}
+
+
+def test_an_interrupted_extraction_is_gone_on_with(base, tmp_path, monkeypatch, passes):
+    rows = [*SAME_TOOL, *ROWS]
+    whole = extract(base, rows, tmp_path / "whole", "rows")
+    asked = len(passes)
+    monkeypatch.setattr(features, "_SAVED_EVERY", 4)
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 11:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(base, rows, tmp_path / "parts", "rows", interrupt)
+    before = len(passes)
+    left = []
+    store = extract(base, rows, tmp_path / "parts", "rows", lambda done, total: left.append(total))
+    # Eleven rows were read, eight of them were safe.
+    assert left == [len(rows) - 8] * (len(rows) - 8) and len(passes) - before <= asked
+    assert [kept.query for kept in store.rows] == [kept.query for kept in whole.rows]
+    for part in PARTS:
+        for place in range(len(rows)):
+            np.testing.assert_allclose(
+                store.part(part, place).astype(np.float32), whole.part(part, place), rtol=1e-2, atol=1e-2, err_msg=part
+            )
