@@ -12,6 +12,7 @@ from jaxdiff.schema.normal.locations import Location, whole
 from jaxdiff.schema.normal.nodes import Array, Check, Choice, Lazy, Node, Number, Text
 from jaxdiff.schema.normal.numbers import common_multiple, room, tightest_lower, tightest_upper
 from jaxdiff.schema.normal.objects import object_node
+from jaxdiff.schema.normal.sayings import pointer_of, said_of
 
 # Of what nothing is said of.
 _ANYWHERE = whole({})
@@ -25,7 +26,7 @@ def nodes_of(case: Case, atoms: tuple[Atom, ...], grow: Grow, narrow: bool = Tru
     narrow: a schema that names no type and speaks of one type only is read as of that type; one that speaks of several
     offers them first. Nodes that are seen to hold no value are left out, without a look at children.
     """
-    described = _described(case, atoms)
+    described = {"pointer": pointer_of(case, atoms), **said_of(case.said[case.common :], atoms)}
     if any(facts.enum is not None for facts in case.facts):
         if values := _listed_values(case, atoms):
             yield Choice(values=values, **described)
@@ -66,25 +67,6 @@ def _type_of(value: Any) -> str:
 def _written(value: Any) -> Any:
     """A listed value; a whole double as an integer, which equals it and is one in draft 4 as well."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _described(case: Case, atoms: tuple[Atom, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {"pointer": atoms[0].location.pointer if atoms else ""}
-    for keyword in ("description", "title"):
-        for location in case.said:
-            text = location.schema.get(keyword)
-            if isinstance(text, str) and text:
-                return found | {"description": text} | _default(case, atoms)
-    return found | _default(case, atoms)
-
-
-def _default(case: Case, atoms: tuple[Atom, ...]) -> dict[str, Any]:
-    for location in case.said:
-        if "default" in location.schema:
-            value = location.schema["default"]
-            valid = all(atom.is_valid(value) for atom in atoms)
-            return {"has_default": True, "default": value} if valid else {}
-    return {}
 
 
 def _listed(*values: Any) -> Callable[..., Node | None]:

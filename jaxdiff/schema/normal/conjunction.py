@@ -29,14 +29,15 @@ Key = tuple[int, bool]
 class Case:
     """All that holds in one alternative.
 
-    said: the subschemas looked at, in order, for what they say of themselves. choices: those not made yet. seen: keys
-    of the atoms that are in.
+    choices: those not made yet. said: the subschemas looked at, in order, for what they say of themselves; the first
+    `common` of them speak of all cases. seen: keys of the atoms that are in.
     """
 
     facts: tuple[Facts, ...] = ()
     choices: tuple[Choice, ...] = ()
     guards: tuple[Guard, ...] = ()
     said: tuple[Location, ...] = ()
+    common: int = 0
     seen: frozenset[Key] = frozenset()
 
     @property
@@ -67,7 +68,12 @@ class Conjunctions:
             self._refuse_endless(atom.location, frozenset())
         start = self._absorb(Case(), atoms)
         if start is not None:
-            yield from self._split(start, [limit])
+            yield from self._split(replace(start, common=len(start.said)), [limit])
+
+    def common(self, atoms: tuple[Atom, ...]) -> tuple[Location, ...]:
+        """The subschemas that speak of all cases, in order."""
+        start = self._absorb(Case(), atoms)
+        return () if start is None else start.said
 
     def _split(self, case: Case, left: list[int]) -> Iterator[Case]:
         if case.types == ():
@@ -116,7 +122,7 @@ class Conjunctions:
             choices += statement.choices
             guards += statement.guards
             waiting += reversed(statement.conjuncts)
-        return Case(tuple(facts), tuple(choices), tuple(guards), tuple(said), frozenset(seen))
+        return Case(tuple(facts), tuple(choices), tuple(guards), tuple(said), case.common, frozenset(seen))
 
     def _refuse_endless(self, location: Location, around: frozenset[int]) -> None:
         """Raises UnsupportedSchema for a subschema that asks for itself of the same value: no validator ends there."""
@@ -168,12 +174,17 @@ class Conjunctions:
         branches = [terms[0] for terms in choice.alternatives if isinstance(terms[0], Atom)]
         guard = Guard(frozenset(TYPES), choice.check)
         checked: list[tuple[Term, ...]] = []
+        disjoint = {
+            pair
+            for pair in itertools.combinations(range(len(branches)), 2)
+            if self._disjoint(branches[pair[0]], branches[pair[1]], rest, len(branches))
+        }
         for index, branch in enumerate(branches):
             exact: list[Term] = [branch]
             plain: list[Term] = []
             held = True
-            for other in branches[:index] + branches[index + 1 :]:
-                if self._disjoint(branch, other, rest, len(branches)):
+            for other_index, other in enumerate(branches):
+                if index == other_index or tuple(sorted((index, other_index))) in disjoint:
                     continue
                 if (opposite := self._few_opposites(branch, other, rest)) is not None:
                     exact.append(opposite)

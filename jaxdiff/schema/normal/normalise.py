@@ -14,6 +14,7 @@ from jaxdiff.schema.normal.facts import Atom
 from jaxdiff.schema.normal.locations import whole
 from jaxdiff.schema.normal.nodes import Array, Choice, Lazy, Never, Node, Object, Union
 from jaxdiff.schema.normal.objects import without
+from jaxdiff.schema.normal.sayings import said_of, with_common
 
 # How deep required values are looked into for whether there is any value at all; deeper ones are believed in.
 _MAX_DEPTH = 100
@@ -66,16 +67,18 @@ class _Normaliser:
     def _node(self, atoms: tuple[Atom, ...], key: Key) -> Node:
         with self._lock:
             pruned = [node for node in map(self._pruned, self._nodes(atoms, key)) if node is not None]
-        if len(pruned) == 1:
-            return pruned[0]
         pointer = atoms[0].location.pointer if atoms else ""
+        common = said_of(self._conjunctions.common(atoms), atoms)
+        if len(pruned) == 1:
+            return replace(pruned[0], pointer=pointer, **common)
         if not pruned:
             return Never(pointer=pointer, reason="what it asks for contradicts itself")
-        first = pruned[0]
-        return Union(
-            branches=tuple(Lazy(lambda node=node: node) for node in pruned), pointer=pointer,  # type: ignore[misc]
-            description=first.description, has_default=first.has_default, default=first.default,
-        )  # fmt: skip
+        branches = tuple(map(self._branch, (with_common(node, common) for node in pruned)))
+        return Union(branches=branches, pointer=pointer, **common)
+
+    @staticmethod
+    def _branch(node: Node) -> Lazy:
+        return Lazy(lambda: node)
 
     def _nodes(self, atoms: tuple[Atom, ...], key: Key) -> tuple[Node, ...]:
         """The nodes whose union the conjunction is, without a look at their children."""

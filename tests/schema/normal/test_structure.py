@@ -41,6 +41,20 @@ def test_properties_come_in_the_order_of_the_schema_with_what_is_said_of_them():
     assert node.description == "a guest"
 
 
+def test_branches_say_what_is_theirs_and_else_what_is_said_of_all():
+    node = normalise(
+        {
+            "description": "a size",
+            "default": 3,
+            "anyOf": [{"type": "string", "description": "in words", "default": "big"}, {"type": "integer"}],
+        }
+    )
+    assert (node.description, node.default, node.pointer) == ("a size", 3, "")
+    words, number = [branch.node for branch in node.branches]
+    assert (words.description, words.default, words.pointer) == ("in words", "big", "/anyOf/0")
+    assert (number.description, number.default, number.pointer) == ("a size", 3, "/anyOf/1")
+
+
 def test_names_with_slashes_are_escaped_in_pointers():
     node = normalise({"type": "object", "properties": {"a/b~c": {"items": {"type": "string"}, "type": "array"}}})
     (array,) = values_of(node).values()
