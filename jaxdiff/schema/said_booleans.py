@@ -22,12 +22,13 @@ _WITH = frozenset(
 _WITHOUT = frozenset(
     map(
         stem,
-        "exclude omit skip drop remove hide disable suppress avoid ignore forget refuse reject deny forbid prohibit "
-        "prevent block refrain mute off".split(),
+        "exclude omit skip drop remove hide delete erase discard disable suppress avoid ignore forget refuse reject "
+        "deny forbid prohibit prevent block refrain mute off".split(),
     )
 )
 _ONLY = frozenset({"only", "just", "exclusively", "solely", "must"})
 _NEED = frozenset(map(stem, ["need", "required", "necessary"]))
+_STAYS = frozenset("keep keeping kept stay stays leave leaving remain remains".split())
 _ALSO = frozenset("also too well fine welcome allowed allow included including include count counted either".split())
 _TRUE_MEANING = re.compile(r"\btrue\b(?: for| if| when| means| counts| =|:| to)?\s*(?P<meaning>[^,;.()]*)")
 _FALSE_MEANING = re.compile(r"\bfalse\b(?: for| if| when| means| counts| =|:| to)?\s*(?P<meaning>[^,;.()]*)")
@@ -57,7 +58,7 @@ class _About:
 
     def concerns(self, content: frozenset[str]) -> bool:
         """Whether words are about the whole field, rather than about something that its description mentions."""
-        return bool(content & self.name) or any(
+        return (bool(self.name) and self.name <= content) or any(
             content <= clause and len(clause) < 3 * len(content) for clause in self.clauses
         )
 
@@ -65,7 +66,8 @@ class _About:
 def said_boolean(text: str, name: str, description: str) -> bool | None:
     """Whether `text` affirms the field or denies it; None where its words do not determine that.
 
-    Determined is what is said in words of the field's own name and description, with one denial at most.
+    Determined is what is said in words of the field's own name or description, of the whole of it, and with one denial
+    at most.
     """
     plain = [word for word in words(text) if word not in FUNCTION_WORDS or word == "on"]
     if len(plain) == 1 and plain[0] in _YES | _NO:
@@ -85,6 +87,8 @@ def said_boolean(text: str, name: str, description: str) -> bool | None:
     tells_true, tells_false = content & (about.true - about.false), content & (about.false - about.true)
     if bool(tells_true) == bool(tells_false) or not about.concerns(content & known):
         return None
+    if _STAYS & set(said) and not about.name <= content:
+        return None  # "keep the source" of what is moved
     if tells_true and about.only and not _ONLY & set(said) and not _settled(said, denials):
         return None
     return bool(tells_true) != bool(denials)
@@ -100,10 +104,19 @@ def _settled(said: tuple[str, ...], denials: int) -> bool:
 
 def _denials(said: tuple[str, ...]) -> int:
     """How many words deny; "leave ... out" is one, and "do not leave out" or "not without" are none."""
-    denying = [word in NEGATIONS or stem(word) in _WITHOUT or word == "leave" for word in said]
+    after = (*said[1:], "")
+    denying = [
+        word in NEGATIONS or word == "leave" or (stem(word) in _WITHOUT and not _is_attribute(word, after[i]))
+        for i, word in enumerate(said)
+    ]
     cancelled = sum(said[i] in ("not", "never") and denying[i + 1] for i in range(len(said) - 1))
     leaving = bool(_leaving(said)) - ("leave" in said)
     return sum(denying) + leaving - 2 * cancelled
+
+
+def _is_attribute(word: str, after: str) -> bool:
+    """Whether a participle tells what kind of thing is meant ("deleted records"), not what is done with it."""
+    return word.endswith("ed") and bool(after) and after not in FUNCTION_WORDS
 
 
 def _leaving(said: tuple[str, ...]) -> set[str]:

@@ -25,6 +25,7 @@ TURNS = frozenset(
 
 _CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NOT = re.compile(r"\b(ca|wo|sha)?n['\u2019]?t\b|n['\u2019]t\b", re.IGNORECASE)
+_FREE = re.compile(r"([^\W\d_]{3,})[-_]free\b")
 _WISH = re.compile(r"(?:\b(?:would|do)|['\u2019]d) (?:like|love)\b", re.IGNORECASE)
 _SHORTENED = re.compile(r"['\u2019](?:d|ll|m|re|ve)\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
@@ -37,7 +38,7 @@ def words(text: str) -> tuple[str, ...]:
 
     "Don't" is "do not", "I'd like" is "I want", and "we'll" is "we".
     """
-    text = _NOT.sub(" not ", _CAMEL_HUMP.sub(" ", text))
+    text = _FREE.sub(r"without \1", _NOT.sub(" not ", _CAMEL_HUMP.sub(" ", text)))
     return tuple(word.lower() for word in _WORD.findall(_SHORTENED.sub(" ", _WISH.sub(" want", text))))
 
 

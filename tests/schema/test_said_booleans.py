@@ -29,6 +29,12 @@ from jaxdiff.schema.said_booleans import said_boolean
         ("I'd like a receipt", "receipt", "", True), ("no, with a receipt", "receipt", "", True),
         ("never mind the receipt", "receipt", "", False), ("do not ring", "dont_ring", "refrain from ringing", True),
         ("receipt", "no_receipt", "add a receipt", None),
+        ("keep the file", "delete_file", "", False), ("keep the file", "move_file", "", None),
+        ("keep the picture", "rotate", "turn the picture", None),
+        ("with deleted rows", "without_deleted_rows", "", False), ("rows deleted", "rows", "", False),
+        ("no nuts", "nut_free", "", True), ("nut-free", "nuts", "contains nuts", False),
+        # Half of a name or a small part of a description is not what the field is about.
+        ("in print", "large_print", "", None), ("by post", "mail", "post a paper copy to the owner of the house", None),
         ("no smoking", "no_smoking", "", True), ("smoking allowed", "no_smoking", "", False),
         ("still unread", "read", "", None), ("unread", "mark_read", "", False),
         # What only narrows down is not told by words that want it beside other things.
