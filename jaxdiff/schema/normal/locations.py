@@ -81,12 +81,17 @@ class Location:
         return target._enter(found.contents, pointer, inside=False)
 
     def is_valid(self, value: Any) -> bool:
-        """Whether the validator of the dialect accepts the value; formats are not asserted."""
+        """Whether the validator of the dialect accepts the value; formats are not asserted.
+
+        Raises UnsupportedSchema where the validator fails on the schema itself.
+        """
         try:
             errors = self.validator.descend(value, self.schema, resolver=self.resolver)  # type: ignore[attr-defined]
             return next(errors, None) is None
         except RecursionError as error:
             raise UnsupportedSchema("$ref", self.pointer, "a reference to itself without end") from error
+        except (TypeError, AttributeError, KeyError) as error:
+            raise UnsupportedSchema(", ".join(self.schema), self.pointer, f"the validator fails: {error}") from error
 
     def _enter(self, inner: Any, pointer: str, inside: bool = True) -> Location:
         if isinstance(inner, bool):
