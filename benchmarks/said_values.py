@@ -23,8 +23,10 @@ from jaxdiff.errors import InputError, UnsupportedSchema
 from jaxdiff.schema.codes import asked_code
 from jaxdiff.schema.dates import asked_format
 from jaxdiff.schema.equality import same_value
-from jaxdiff.schema.fields import Field, Kind, fields_of
+from jaxdiff.schema.fields import Field, Kind
 from jaxdiff.schema.merge import check_value
+from jaxdiff.schema.said_words import own_name
+from jaxdiff.schema.tools import parse_tools
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value
 from jaxdiff_train.data.packs import TRAIN_PACKS, VALIDATION_PACKS
 
@@ -89,12 +91,12 @@ def entries(path: Path) -> Iterator[Said]:
 def read(said: Said) -> Reading:
     """Reads the words of one entry and compares with its value."""
     try:
-        fields = fields_of({"type": "object", "properties": {said.name: said.schema}})
+        (tool,) = parse_tools([{"name": "one", "parameters": {"properties": {said.name: said.schema}}}])
     except UnsupportedSchema:
-        fields = ()
-    if len(fields) != 1:
         return Reading(said, str(said.schema.get("type")), UNREAD)
-    (field,) = fields
+    field = next((field for field in tool.fields if field.name == said.name), None)
+    if field is None:
+        return Reading(said, str(said.schema.get("type")), UNREAD)
     try:
         found = parse_value(said.say, field)
     except ValueNotUnderstood:
@@ -112,7 +114,7 @@ def type_of(field: Field) -> str:
         return str(field.kind)
     if asked_format(field.description, field.format):
         return "string, date or time"
-    return "string, code" if asked_code(field.name, field.description) else COPIED
+    return "string, code" if asked_code(own_name(field.name), field.description) else COPIED
 
 
 def count(readings: Iterable[Reading]) -> dict[str, dict[str, int]]:

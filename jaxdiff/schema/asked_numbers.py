@@ -10,6 +10,7 @@ from functools import lru_cache
 from jaxdiff.schema.dates import read_time
 from jaxdiff.schema.fields import Field, Kind
 from jaxdiff.schema.numbers import MULTIPLIERS, Quantity, read_quantities
+from jaxdiff.schema.said_words import own_name
 from jaxdiff.schema.unit_names import foreign_unit
 from jaxdiff.schema.units import asked_unit, own_factors, said_unit
 
@@ -38,7 +39,9 @@ _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_nam
 
 def said_number(text: str, field: Field) -> Fraction | None:
     """The exact value that `text` gives a number field, or None where it does not determine one."""
-    hints = _hints(field.name, field.description, field.schema.get("maximum") == 1, field.kind is Kind.INTEGER)
+    hints = _hints(
+        own_name(field.name), field.description, field.schema.get("maximum") == 1, field.kind is Kind.INTEGER
+    )
     if hints.calendar and (number := _of_calendar(text, hints.calendar)) is not None:
         return Fraction(number)
     if hints.calendar == "hour" and _MINUTES.search(text.lower()):

@@ -9,7 +9,9 @@ from jaxdiff.schema.said_words import FUNCTION_WORDS, stem, stems, words
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _QUOTED = re.compile(r'"[^"]*"|“[^”]*”|`[^`]*`|(?<![^\s,;\[(])\'[^\']*\'(?![^\s,;\])])')
 _AND = re.compile(r"\s+(?:and|or|plus|as well as|along with)\s+", re.IGNORECASE)
-_LEADING_AND = re.compile(r"^(?:(?:and|or|plus|then|&)\s+)+", re.IGNORECASE)
+_LEADING_AND = re.compile(r"^(?:(?:and|or|plus|then|also|&)\s+)+", re.IGNORECASE)
+_AMPERSAND = re.compile(r"\s+[&+]\s+")
+_BULLET = re.compile(r"^(?:[-*\u2022]|\d{1,3}[.)])\s+(?=\S)")
 _THEN = re.compile(r"\s+(?:and\s+)?then\s+", re.IGNORECASE)
 _AROUND = re.compile(r"^(?:only|just|both|either) |,? (?:only|please|too|as well)$", re.IGNORECASE)
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -18,6 +20,15 @@ _DEFINITE = re.compile(
 )
 _ALL_BUT = re.compile(
     r"\s*(?:[Nn](?:o|ot|either)|[Aa](?:ll|ny|nything)|[Ee]very(?:thing|one|body)?)(?:\s+(?!and\b|or\b)|$)"
+)
+_MORE_OR_LESS = re.compile(
+    r"\b(?:but|except|without|(?<!/)etc|and (?:so on|the (?:rest|like|others?))|maybe|perhaps|possibly|if possible)\b",
+    re.IGNORECASE,
+)
+_RUN = re.compile(r"\d\S* (?:to|through|until|till) -?\d")
+_ENDS = re.compile(r"range|interval|limit|bound|between|from|min|max|lower|first")
+_AND_A_HALF = re.compile(
+    r"(?<=\w) and (?:(?:an?|one|two|three)[ -](?:half|halves|thirds?|quarters?)|\d/\d)\b", re.IGNORECASE
 )
 _NAMED_WITH_ARTICLE = frozenset(map(stem, ["people", "person", "contact", "place", "title"]))
 _HELD = "\ue000"  # private use: stands for a separator that belongs to an item
@@ -39,6 +50,8 @@ def split_list(text: str, numeric: bool, name: str = "") -> list[str]:
     text = _QUOTED.sub(hold, _AROUND.sub("", text))
     if len(name) > 3:
         text = re.sub(rf"^(?:the )?{re.escape(name.removesuffix('s'))}s? (?=\S)", "", text, flags=re.IGNORECASE)
+    if numeric:
+        text = _AND_A_HALF.sub(hold, text)
     if re.search(r",\s|\band\b|\bor\b", text) or text.count(",") == 1 or not numeric or ",000" in text:
         text = _GROUPED.sub(hold, text)
     parts = _split(text, numeric)
@@ -53,7 +66,7 @@ def has_unclear_items(text: str, name: str, description: str) -> bool:
 
     "The babysitter" may be the whole name of a contact, "the UN list" the list "UN", "my son Idris" only "Idris".
     """
-    if _ALL_BUT.match(text):
+    if _ALL_BUT.match(text) or _MORE_OR_LESS.search(_QUOTED.sub("", text)):
         return True
     asked = {stem(word) for word in words(f"{name} {description}") if word not in FUNCTION_WORDS}
     for article, said in _DEFINITE.findall(text):
@@ -65,16 +78,26 @@ def has_unclear_items(text: str, name: str, description: str) -> bool:
     return False
 
 
+def has_unclear_numbers(text: str, whole: bool, name: str, description: str) -> bool:
+    """Whether a list of numbers says "all but ..." or a run of whole numbers of which only the ends are named.
+
+    "5 to 10" are two numbers where limits are asked for, or where there is no next one.
+    """
+    if _ALL_BUT.match(text):
+        return True
+    return whole and bool(_RUN.search(text)) and not _ENDS.search(f"{name} {description}".lower())
+
+
 def _split(text: str, numeric: bool) -> list[str]:
     if "\n" in text or ";" in text:
-        parts = re.split(r"[\n;]", text)
+        parts = [_BULLET.sub("", line.strip()) for line in re.split(r"[\n;]", text)]
     elif "," in text:
         parts = text.split(",")
-        parts[-1:] = _AND.split(parts[-1]) if _AND.search(parts[-1]) else re.split(r"\s+&\s+", parts[-1])
+        parts[-1:] = _AND.split(parts[-1]) if _AND.search(parts[-1]) else _AMPERSAND.split(parts[-1])
     elif _AND.search(text):
         parts = _AND.split(text)
-    elif re.search(r"\s&\s", text):
-        parts = re.split(r"\s+&\s+", text)
+    elif _AMPERSAND.search(text):
+        parts = _AMPERSAND.split(text)
     elif _THEN.search(text):
         parts = _THEN.split(text)
     elif numeric:

@@ -29,6 +29,7 @@ _FREE = re.compile(r"([^\W\d_]{3,})[-_]free\b")
 _WISH = re.compile(r"(?:\b(?:would|do)|['\u2019]d) (?:like|love)\b", re.IGNORECASE)
 _SHORTENED = re.compile(r"['\u2019](?:d|ll|m|re|ve)\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
+_INDEX = re.compile(r"\[\d+\]")
 _stemmer = snowballstemmer.stemmer("english")
 
 
@@ -46,6 +47,11 @@ def words(text: str) -> tuple[str, ...]:
 def stem(word: str) -> str:
     """The stem of a lower-case word (Snowball's English stemmer, "Porter 2"), "daily" being of "day"."""
     return "day" if word == "daily" else str(_stemmer.stemWord(word))
+
+
+def own_name(path: str) -> str:
+    """What the last part of a field's path is called: `name` of "guests[0].name"."""
+    return _INDEX.sub("", path).rpartition(".")[2]
 
 
 def stems(text: str) -> tuple[str, ...]:

@@ -15,11 +15,12 @@ from jaxdiff.schema.asked_numbers import said_number
 from jaxdiff.schema.codes import asked_code, write_code
 from jaxdiff.schema.dates import asked_format, write_as
 from jaxdiff.schema.fields import Field, Kind
-from jaxdiff.schema.lists import has_unclear_items, split_list
+from jaxdiff.schema.lists import has_unclear_items, has_unclear_numbers, split_list
 from jaxdiff.schema.numbers import read_quantities
 from jaxdiff.schema.said_booleans import said_boolean
 from jaxdiff.schema.said_choices import said_choice
 from jaxdiff.schema.said_formats import asked_text_format, write_format, write_pattern
+from jaxdiff.schema.said_words import own_name
 
 
 class ValueNotUnderstood(ValueError):
@@ -85,7 +86,7 @@ def _candidate(text: str, field: Field) -> Any:
     if wanted in table:
         return table[wanted]
     if field.kind is Kind.BOOLEAN:
-        affirmed = said_boolean(text, field.name, field.description)
+        affirmed = said_boolean(text, own_name(field.name), field.description)
         if affirmed is not None:
             return affirmed
         raise ValueNotUnderstood(text, field, "yes or no")
@@ -132,7 +133,7 @@ def _string(text: str, field: Field) -> str:
         return _determined(write_pattern(cleaned, pattern), text, field, "a text of the asked pattern")
     if cleaned[:1] == "+" and _COMPACT_PHONE.search(field.description):
         return re.sub(r"[\s().-]", "", cleaned)
-    code = asked_code(field.name, field.description)
+    code = asked_code(own_name(field.name), field.description)
     if code is None:
         return cleaned
     found = write_code(cleaned, code, field.description)
@@ -172,16 +173,20 @@ def _shorter(text: str) -> str:
 
 
 def _array(text: str, field: Field) -> list[Any]:
-    item = _item_field(field)
+    item, name = _item_field(field), own_name(field.name)
     if text.lstrip()[:1] == "[" and (listed := _json_list(text)) is not None:
         return [parse_value(part if isinstance(part, str) else json.dumps(part), item) for part in listed]
     numeric = item.kind in (Kind.INTEGER, Kind.NUMBER)
     if text.strip(" \t\n[](){}.").casefold() in _NO_ITEMS:
         return []
-    names = item.kind is Kind.STRING and not asked_code(item.name, item.description)
-    if names and has_unclear_items(text, field.name, field.description):
+    if numeric:
+        unclear = has_unclear_numbers(text, item.kind is Kind.INTEGER, name, field.description)
+    else:
+        plain = item.kind is Kind.STRING and not asked_code(name, item.description)
+        unclear = plain and has_unclear_items(text, name, field.description)
+    if unclear:
         raise ValueNotUnderstood(text, field, "a list whose items are clear")
-    return [parse_value(part, item) for part in split_list(text, numeric, field.name)]
+    return [parse_value(part, item) for part in split_list(text, numeric, name)]
 
 
 def _json_list(text: str) -> list[Any] | None:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxdiff.schema.equality import same_value
-from jaxdiff.schema.fields import Field, fields_of
+from jaxdiff.schema.fields import Field
+from jaxdiff.schema.tools import parse_tools
 from jaxdiff.schema.values import ValueNotUnderstood, clean_string, parse_value, write_value
 
 SAID = [json.loads(line) for line in (Path(__file__).parent / "data" / "said.jsonl").read_text("utf-8").splitlines()]
@@ -18,7 +20,12 @@ SAID = [json.loads(line) for line in (Path(__file__).parent / "data" / "said.jso
 
 def field(name="value", **schema) -> Field:
     schema.setdefault("type", "string")
-    return fields_of({"type": "object", "properties": {name: schema}})[0]
+    return only_field(schema, name)
+
+
+def only_field(schema, name="value") -> Field:
+    (tool,) = parse_tools([{"name": "one", "parameters": {"type": "object", "properties": {name: schema}}}])
+    return tool.fields[0]
 
 
 def outcome(entry) -> str:
@@ -137,7 +144,7 @@ def test_units_that_do_not_fit(said, name):
 )  # fmt: skip
 def test_candidates(said, value):
     schema = {"enum": ["dark_blue", 2, None, True, "fri", "+", "a", "A"]}
-    found = parse_value(said, fields_of({"type": "object", "properties": {"value": schema}})[0])
+    found = parse_value(said, only_field(schema))
     assert found == value and type(found) is type(value)
 
 
@@ -201,7 +208,7 @@ def test_written_lists_of_strings_are_read_back(values):
     ),
 )  # fmt: skip
 def test_any_text_is_read_or_refused(text, schema):
-    (wanted,) = fields_of({"type": "object", "properties": {"value": schema}})
+    wanted = only_field(schema)
     try:
         parse_value(text, wanted)
     except ValueNotUnderstood as error:
@@ -219,6 +226,32 @@ def test_any_text_is_read_or_refused(text, schema):
 )  # fmt: skip
 def test_items_said_with_an_article(said, description, value):
     wanted = field("values", type="array", items={"type": "string"}, description=description)
+    if value is None:
+        with pytest.raises(ValueNotUnderstood):
+            parse_value(said, wanted)
+    else:
+        assert parse_value(said, wanted) == value
+
+
+def test_the_last_part_of_a_path_is_the_name():
+    hour = replace(field("hour", type="integer"), name="visits[0].hour")
+    flag = replace(field("verified", type="boolean"), name="guests[1].verified")
+    tags = replace(field("tags", type="array", items={"type": "string"}), name="post.tags")
+    assert parse_value("7 in the evening", hour) == 19 and parse_value("not verified", flag) is False
+    assert parse_value("the tags red and blue", tags) == ["red", "blue"]
+
+
+@pytest.mark.parametrize(
+    ("said", "type", "value"),
+    [
+        ("3 and a half and 4", "number", [3.5, 4]), ("5 to 10", "integer", None), ("5 to 10", "number", [5, 10]),
+        ("all but 3", "integer", None), ("pears but no plums", "string", None), ("tea, milk etc.", "string", None),
+        ("tea + milk", "string", ["tea", "milk"]), ("- tea\n- milk", "string", ["tea", "milk"]),
+        ("'but', also tea", "string", ["but", "tea"]),
+    ],
+)  # fmt: skip
+def test_lists_that_are_more_or_less(said, type, value):
+    wanted = field("things", type="array", items={"type": type})
     if value is None:
         with pytest.raises(ValueNotUnderstood):
             parse_value(said, wanted)
