@@ -81,7 +81,7 @@ def schemas(draft, depth):
 
 @pytest.mark.parametrize("draft", DRAFTS)
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_a_node_has_the_values_that_the_validator_accepts(draft, data):
     loop = {"type": ["object", "integer"], "properties": {"a": {"$ref": "#/definitions/loop"}}}
     schema = data.draw(schemas(draft, 2)) | {"$schema": DRAFTS[draft], "definitions": {"loop": loop}}
