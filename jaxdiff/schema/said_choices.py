@@ -12,6 +12,8 @@ from jaxdiff.schema.unit_names import named_units
 
 _INTEGER = re.compile(r"(?<![\d.,])\d+(?![.,]?\d)")
 _HYPHEN = re.compile(r"\w-$")
+# "Extra large" is not `large`.
+_GRADES = frozenset("extra ultra semi half near nearly almost quasi pre post mid sub".split())
 _TURNS = (NEGATIONS | TURNS) - {"only", "just", "when"}
 SHORTEST = 3
 """Characters that a value or a word must have to be looked for among other words or as the start of one."""
@@ -30,7 +32,9 @@ def said_choice(text: str, candidates: tuple[Any, ...]) -> int | None:
         return None
     ways = (named, _abridged(said, candidates), _measured(text, candidates))
     place = next((found[0] for found in ways if len(found) == 1), None)
-    return place if place is None or _as_many(text, candidates[place]) else None
+    if place is None or _GRADES & set(said) - set(words(str(candidates[place]))):
+        return None
+    return place if _as_many(text, candidates[place]) else None
 
 
 def _is_number(value: Any, digits: str) -> bool:
@@ -64,8 +68,9 @@ def _compound(text: str, candidate: Any) -> bool:
 
 def _as_many(text: str, candidate: Any) -> bool:
     """Whether no number is said that the candidate does not have: "every two days" is not `daily`."""
-    counted = [quantity.value for quantity in read_quantities(text) if not quantity.article]
-    return all(value == 1 for value in counted) or any(map(str.isdigit, str(candidate)))
+    own = {quantity.value for quantity in read_quantities(" ".join(words(str(candidate))))} | {1}
+    counted = {quantity.value for quantity in read_quantities(text) if not quantity.article}
+    return counted <= own or any(map(str.isdigit, str(candidate)))
 
 
 def _abridged(said: tuple[str, ...], candidates: tuple[Any, ...]) -> list[int]:
@@ -77,9 +82,12 @@ def _abridged(said: tuple[str, ...], candidates: tuple[Any, ...]) -> list[int]:
     found = []
     for i, (own, _) in enumerate(map(_searched, candidates)):
         telling = [word for word in own if word not in FUNCTION_WORDS]
-        shorter = len(content) == 1 and len(content[0]) >= SHORTEST and any(p.startswith(content[0]) for p in own)
+        # "Temp" is short for "temporary", while "car" is not for "cargo".
+        short = len(content) == 1 and len(content[0]) >= SHORTEST
+        shorter = short and any(part.startswith(content[0]) and len(part) > 2 * len(content[0]) for part in own)
+        least = SHORTEST if len(content) == 1 else SHORTEST + 1
         longer = bool(telling) and all(
-            len(part) >= SHORTEST and any(word.startswith(part) for word in content) for part in telling
+            len(part) >= least and any(word.startswith(part) for word in content) for part in telling
         )
         if stemmed <= set(map(stem, own)) or shorter or longer:
             found.append(i)

@@ -24,6 +24,8 @@ from jaxdiff.schema.said_choices import said_choice
         ("maple", ["oak", "pine"], None), ("oak and pine", ["oak", "pine"], None), ("not oak", ["oak", "pine"], None),
         ("cheaper than oak", ["oak", "pine"], None), ("half-dry", ["dry", "sweet"], None),
         ("every two days", ["daily", "weekly"], None), ("in feet", ["in", "cm"], None), ("", ["a"], None),
+        ("extra large", ["large", "xl"], None), ("car", ["cargo", "bus"], None), ("business trip", ["bus"], None),
+        ("half day", ["half_day", "day"], "half_day"), ("prod", ["production", "test"], "production"),
         ("a b c", ["a", "x"], None), ("truth", [True, None], None),
     ],
 )  # fmt: skip
