@@ -35,7 +35,7 @@ UNREAD = "not one slot"
 COPIED = "string, as said"
 Figures = dict[str, dict[str, dict[str, int]]]
 """Entries by file of packs, type and outcome."""
-LIBRARIES = ("text2num", "dateparser", "babel")
+LIBRARIES = ("text2num", "dateparser", "babel", "snowballstemmer")
 
 
 @dataclass(frozen=True)
