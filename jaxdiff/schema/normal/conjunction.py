@@ -215,15 +215,13 @@ class Conjunctions:
     def _few_opposites(self, branch: Atom, other: Atom, rest: Case) -> Atom | None:
         """The opposite of the other branch if it is one case beside the branch, or none, and nothing to check."""
         opposite = other.opposite()
-        beside = self._absorb(replace(rest, choices=()), (branch, opposite))
-        if beside is None:
+        alone = self._absorb(replace(rest, choices=()), (branch,))
+        beside = None if alone is None else self._absorb(replace(alone, choices=()), (opposite,))
+        if alone is None or beside is None:
             return opposite
-        statement = self._statement(opposite)
-        if statement.guards or not statement.choices:
-            return None
-        possible = [self._absorb(beside, terms) for terms in statement.choices[0].alternatives]
-        alive = [case for case in possible if case is not None and not self._is_empty(case, (branch, opposite))]
-        few = len(alive) <= 1 and all(len(case.guards) == len(beside.guards) for case in alive)
+        known = (branch, opposite)
+        alive = [case for case in self._split(beside, [_MAX_TRIED_CASES]) if not self._is_empty(case, known)]
+        few = len(alive) <= 1 and all(len(case.guards) == len(alone.guards) for case in alive)
         return opposite if few else None
 
     def _plain_difference(self, branch: Atom, other: Atom, rest: Case) -> Facts | None:

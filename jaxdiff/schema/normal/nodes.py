@@ -25,9 +25,9 @@ class Check(Protocol):
 class Described:
     """What all nodes have.
 
-    pointer: JSON pointer (RFC 6901) of the subschema in the whole schema. description: what it says of itself, or an
-    empty string. has_default, default: its `default`, only where it satisfies the schema. checks: what a value of the
-    node must pass besides, as structure cannot hold it.
+    pointer: JSON pointer (RFC 6901) of the subschema, through the references that lead to it (`keywordLocation` of JSON
+    Schema's output). description: what it says of itself, or an empty string. has_default, default: its `default`, only
+    where it satisfies the schema. checks: what a value of the node must pass besides, as structure cannot hold it.
     """
 
     pointer: str = ""
