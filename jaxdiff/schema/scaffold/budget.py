@@ -29,7 +29,7 @@ class Budget:
 
     depth: int = 8
     items: int = 8
-    entries: int = 4
+    entries: int = 8
     slots: int = 256
     text: tuple[int, ...] = (24, 48, 96)
     key: tuple[int, ...] = (12, 24)

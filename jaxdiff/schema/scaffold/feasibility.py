@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from threading import RLock
 
 from jaxdiff.errors import UnsupportedSchema
 from jaxdiff.schema.normal.nodes import Array, Choice, Entries, Lazy, Never, Node, Number, Object, Text, Union
@@ -35,6 +36,8 @@ class Feasibility:
         self._keys: dict[int, tuple[frozenset[str], list[str]]] = {}
         self._refused: dict[int, Never] = {}
         self._asking: set[tuple[int, int, bool]] = set()
+        # What is being asked, here and in the search for witnesses, belongs to one thread.
+        self.lock = RLock()
         # Answers are kept by identity: the nodes must live as long.
         self._kept: dict[int, Node | Entries] = {}
 
@@ -51,7 +54,9 @@ class Feasibility:
         strict: and all nodes with checks that it must have are proven; otherwise structure alone is looked at.
         """
         asked = (id(node), depth, strict)
-        if asked not in self._fits:
+        with self.lock:
+            if asked in self._fits:
+                return self._fits[asked]
             if asked in self._asking:
                 # A branch that is the union itself again.
                 return False

@@ -115,7 +115,7 @@ class Filler:
                 return False, None
             return self.passes(tree.spot.node, value) and (not taken or json_key(value) not in taken), value
 
-        allowed = min(TRIES_A_NODE, self._tries.left)
+        allowed = max(0, min(TRIES_A_NODE, self._tries.left))
         tries = Tries(allowed, self._tries.known)
         found = search(self._feasibility, self._decider, self._budget, spot, attempt, tries, strict=self._strict)
         self._tries.left -= allowed - tries.left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from functools import lru_cache
 
@@ -28,10 +29,20 @@ def least_bytes(language: Dfa | None) -> int:
     return len((shortest or "").encode())
 
 
-def most_bytes(node: Text | Number) -> int | None:
-    """Bytes of the longest text; None where there is no end."""
-    # A character takes at most four bytes in UTF-8.
-    return 4 * node.max_length if isinstance(node, Text) and node.max_length is not None else None
+def most_bytes(language: Dfa | None) -> int | None:
+    """Bytes that no text exceeds; None where there is no limit."""
+    longest = None if language is None else language.max_length
+    return None if language is None or longest is None else longest * _widest(language)
+
+
+@lru_cache(maxsize=4096)
+def _widest(language: Dfa) -> int:
+    """Bytes of the widest character of any text."""
+    ends = [*(language.bounds[1:] - 1).tolist(), sys.maxunicode]
+    rows = language.transitions.tolist()
+    used = {kind for row in rows for kind, target in enumerate(row) if target >= 0}
+    last = max((end for end, kind in zip(ends, language.classes.tolist(), strict=True) if kind in used), default=0)
+    return 1 if last < 0x80 else 2 if last < 0x800 else 3 if last < 0x10000 else 4
 
 
 def language_of(node: Text | Number) -> Dfa | None:

@@ -68,7 +68,7 @@ class Walk:
 
     def _slot(self, spot: Spot, node: Text | Number, kind: SlotKind) -> TextSlot:
         language = language_of(node)
-        tokens = self._budget.slot_tokens(kind, least_bytes(language), most_bytes(node))
+        tokens = self._budget.slot_tokens(kind, least_bytes(language), most_bytes(language))
         slot = TextSlot(spot, node, kind, language, tokens)
         self.slots.append(slot)
         return slot

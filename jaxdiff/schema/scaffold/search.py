@@ -19,13 +19,15 @@ ALTERNATIVES = 6
 TEXTS = 8
 # A change costs this much besides what it loses in score: few changes come before many.
 CHANGE, TEXT_CHANGE = 1.0, 2.0
+# A value with so many slots and decisions counts as one more try, so that the time of a search is bounded.
+LARGE = 16
 
 Forced = Mapping[Place, Any]
 
 
 @dataclass
 class Tries:
-    """How many values may still be tried."""
+    """How many values may still be tried; large ones count more."""
 
     left: int
     known: dict[Place, tuple[Question, tuple[float, ...]]] = field(default_factory=dict)
@@ -50,13 +52,14 @@ def search(
     seen: set[frozenset[Place]] = set()
     while waiting and tries.left > 0:
         loss, _, forced = heapq.heappop(waiting)
-        tries.left -= 1
         walk = Walk(feasibility, decider, budget, strict=strict, forced=forced, known=tries.known)
-        accepted, value = attempt(walk.visit(spot), forced)
+        tree = walk.visit(spot)
+        tries.left -= 1 + (len(walk.slots) + len(walk.decisions)) // LARGE
+        accepted, value = attempt(tree, forced)
         if accepted:
             return True, value
         changes = [*_other_options(walk.decisions, forced), *_other_texts(walk.slots, forced)]
-        for cost, key, number, option in changes[: 4 * max(tries.left, 1)]:
+        for cost, key, number, option in changes[: 4 * max(tries.left, 0)]:
             mark = frozenset([*((k, _mark(v)) for k, v in forced.items()), (key, number)])
             if mark not in seen:
                 seen.add(mark)

@@ -18,6 +18,8 @@ def random_text(language: Dfa, draw: Random, longest: int) -> str | None:
     lows = language.bounds.tolist()
     highs = [*lows[1:], sys.maxunicode + 1]
     kinds = language.classes.tolist()
+    if language.max_characters is not None:
+        longest = min(longest, language.max_characters)
     for _ in range(longest):
         row = language.transitions[state].tolist()
         spans = [(low, high, kind) for low, high, kind in zip(lows, highs, kinds, strict=True) if row[kind] >= 0]

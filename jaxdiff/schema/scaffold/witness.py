@@ -10,6 +10,7 @@ from jaxdiff.schema.scaffold.budget import Budget
 from jaxdiff.schema.scaffold.decider import Asked, Question
 from jaxdiff.schema.scaffold.feasibility import Feasibility
 from jaxdiff.schema.scaffold.fill import Filler, NoValue
+from jaxdiff.schema.scaffold.represent import represent
 from jaxdiff.schema.scaffold.search import Forced, Tries, search
 from jaxdiff.schema.scaffold.tree import Spot, Tree
 
@@ -45,10 +46,13 @@ class WitnessSearch:
         self.feasibility = Feasibility(lambda node: self.find(node)[0])
         self._found: dict[int, tuple[Node, bool, Any]] = {}
         self._searching: list[int] = []
-        self._by_pointer: dict[str, list[tuple[Node, Any]]] = {}
 
     def find(self, node: Node) -> tuple[bool, Any]:
         """(True, a valid value of the node), or (False, None) where the search finds none."""
+        with self.feasibility.lock:
+            return self._find(node)
+
+    def _find(self, node: Node) -> tuple[bool, Any]:
         known = self._found.get(id(node))
         if known is not None:
             return known[1], known[2]
@@ -65,7 +69,8 @@ class WitnessSearch:
         return found, value
 
     def _search(self, node: Node) -> tuple[bool, Any]:
-        if node.has_default:
+        # A default need not have the format that the schema names.
+        if node.has_default and represent(self.feasibility, node, node.default, None, str.encode):
             return True, node.default
         depth = self.feasibility.least_depth(node, strict=False)
         if depth is None:

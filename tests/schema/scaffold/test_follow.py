@@ -40,7 +40,7 @@ def test_what_is_not_valid_or_beyond_the_budget_has_none():
     assert follow(prepared, ["a" * 5], Budget(text=(4,)), str.encode) is None
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 10**9), st.sampled_from(RandomDecider.KINDS), st.sampled_from(RandomTexts.KINDS))
 def test_every_value_that_is_made_can_be_followed(seed, decisions, texts):
     draw = Random(seed)

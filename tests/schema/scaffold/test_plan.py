@@ -142,6 +142,26 @@ def test_free_names_fill_up_what_must_be_there():
     assert len(made) == 3 and all(type(part) is int for part in made.values())
 
 
+@pytest.mark.parametrize(
+    ("schema", "tokens"),
+    [
+        ({"type": "string"}, 24),
+        ({"type": "string", "maxLength": 3}, 12),
+        ({"type": "string", "pattern": "^[a-z]{2,5}$"}, 5),
+        ({"type": "string", "pattern": "^é?$"}, 2),
+        ({"type": "string", "const": "a"}, None),
+        ({"type": "string", "maxLength": 0}, 1),
+        ({"type": "string", "pattern": "^x{30}"}, 48),
+        ({"type": "string", "minLength": 200}, 200),
+        ({"type": "integer", "minimum": -5, "maximum": 99}, 2),
+        ({"type": "string", "format": "date"}, 10),
+    ],
+)
+def test_a_slot_has_room_for_a_text_and_no_more_than_all_texts_need(schema, tokens):
+    slots = plan(prepare(schema), Constant()).slots
+    assert [slot.tokens for slot in slots] == ([] if tokens is None else [tokens])
+
+
 def test_budgets_are_checked_and_slots_grow():
     budget = Budget(text=(4, 8))
     assert budget.slot_tokens(SlotKind.TEXT) == 4 and budget.slot_tokens(SlotKind.TEXT, least=6) == 8

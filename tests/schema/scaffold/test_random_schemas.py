@@ -28,7 +28,7 @@ def check_fill(schema, decider, texts):
     assert represent(prepared.feasibility, prepared.node, value, None, str.encode), (schema, value)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.sampled_from(RandomDecider.KINDS), st.sampled_from(RandomTexts.KINDS))
 def test_every_value_is_valid(draw, decisions, texts):
     schema = random_schema(draw)
