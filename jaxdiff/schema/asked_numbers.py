@@ -12,7 +12,7 @@ from jaxdiff.schema.fields import Field, Kind
 from jaxdiff.schema.numbers import MULTIPLIERS, Quantity, read_quantities
 from jaxdiff.schema.said_words import own_name
 from jaxdiff.schema.unit_names import foreign_unit
-from jaxdiff.schema.units import asked_unit, own_factors, said_unit
+from jaxdiff.schema.units import Unit, asked_unit, own_factors, said_unit
 
 _SHARE = re.compile(
     r"decimal\b(?! (?:place|degree|integer|point))|fraction\b|\b0\.\d|between 0 and 1\b|\b0 ?(?:-|to) ?1\b"
@@ -24,6 +24,7 @@ _MONEY = re.compile(
     r"balance|wage|rent|profit|value|investment|deposit|sum\b|usd|eur|gbp"
 )
 _HEMISPHERE = re.compile(r"latitude|longitude|\b(?:lat|lon|lng)\b|north|south|west|east")
+_HEMISPHERES = frozenset({"n", "north", "e", "east", "s", "south", "w", "west"})
 _SCALE = re.compile(r"\bin (thousand|million|billion)s\b")
 _RATE = re.compile(r"\b(?:rate|ratio|probability|proportion)\b")
 _CURRENCY = re.compile(r"(?:dollar|euro|pound|franc)s?|usd|eur|gbp|chf")
@@ -89,16 +90,10 @@ def _one_value(quantities: tuple[Quantity, ...], hints: _Hints) -> Fraction | No
     """The single value of what was said, in the field's unit."""
     if not quantities:
         return None
-    asked, by_name = hints.unit or (None, False)
+    asked = hints.unit[0] if hints.unit else None
     units = [said_unit(quantity.words, asked[0] if asked else "") for quantity in quantities]
     if len(quantities) > 1:
-        dimensions = {unit[0] for unit in units if unit}
-        factors = [unit[1] for unit in units if unit]
-        if len(factors) < len(units) or len(dimensions) > 1 or asked is None or asked[0] not in dimensions:
-            return None
-        if factors != sorted(set(factors), reverse=True):
-            return None
-        return sum((q.value * factor for q, factor in zip(quantities, factors, strict=True)), Fraction(0)) / asked[1]
+        return _sum(quantities, units, asked)
     quantity, unit = quantities[0], units[0]
     value = quantity.value
     if hints.score and quantity.fraction and not hints.share:
@@ -115,21 +110,36 @@ def _one_value(quantities: tuple[Quantity, ...], hints: _Hints) -> Fraction | No
         return value / hints.scale
     if quantity.fraction and hints.percent and unit is None:
         return value * 100
-    if hints.hemisphere and quantity.words[-1:] in (("n",), ("north",), ("e",), ("east",)):
-        return value
-    if hints.hemisphere and quantity.words[-1:] in (("s",), ("south",), ("w",), ("west",)):
-        return -abs(value)
+    if hints.hemisphere and quantity.words[-1:] and quantity.words[-1] in _HEMISPHERES:
+        return value if quantity.words[-1][0] in "ne" else -abs(value)
     if hints.before_christ and quantity.words[:1] in (("bc",), ("bce",)):
         return -value
+    if quantity.words == ("below",):
+        return None
+    return _in_unit(quantity, unit, hints)
+
+
+def _sum(quantities: tuple[Quantity, ...], units: list[Unit | None], asked: Unit | None) -> Fraction | None:
+    """Several numbers that make one: "1 hour 20 minutes", from the large unit to the small one."""
+    dimensions = {unit[0] for unit in units if unit}
+    factors = [unit[1] for unit in units if unit]
+    if len(factors) < len(units) or len(dimensions) > 1 or asked is None or asked[0] not in dimensions:
+        return None
+    if factors != sorted(set(factors), reverse=True):
+        return None
+    return sum((q.value * factor for q, factor in zip(quantities, factors, strict=True)), Fraction(0)) / asked[1]
+
+
+def _in_unit(quantity: Quantity, unit: Unit | None, hints: _Hints) -> Fraction | None:
+    """What was said, in the unit that is asked for. unit: the one that was said."""
+    value = quantity.value
     if unit is None:
-        return (
-            None
-            if quantity.words == ("below",) or (not hints.money and foreign_unit(quantity.words, hints.text))
-            else value
-        )
-    if asked is None:
+        return None if not hints.money and foreign_unit(quantity.words, hints.text) else value
+    if hints.unit is None:
         # "3 m" where no unit is asked for is 3; "3 cm" may be that or 0.03.
-        return value if unit in _BASE_UNITS or hints.money or _mentioned(quantity, hints) else None
+        mentioned = quantity.words[0] in hints.text.split()
+        return value if unit in _BASE_UNITS or hints.money or mentioned else None
+    asked, by_name = hints.unit
     if unit[0] != asked[0]:
         return value if hints.money and not by_name else None
     if quantity.ordinal and unit[1] != asked[1]:
@@ -139,15 +149,10 @@ def _one_value(quantities: tuple[Quantity, ...], hints: _Hints) -> Fraction | No
 
 def _money(quantity: Quantity, hints: _Hints) -> Fraction | None:
     """An amount of which the words say whether it is in the main unit of a currency or in hundredths."""
-    said_minor = bool(_CENTS & set(quantity.words[:1]))
-    if said_minor:
+    if _CENTS & set(quantity.words[:1]):
         return quantity.value if hints.minor else quantity.value / 100
     main = quantity.money or (quantity.words and _CURRENCY.fullmatch(quantity.words[0]))
     return quantity.value * 100 if hints.minor and main else None
-
-
-def _mentioned(quantity: Quantity, hints: _Hints) -> bool:
-    return bool(set(quantity.words[:1]) & set(hints.text.split()))
 
 
 def _of_calendar(text: str, asked: str) -> int | None:

@@ -26,6 +26,7 @@ _WITHOUT = frozenset(
         "deny forbid prohibit prevent block refrain mute off".split(),
     )
 )
+_ASIDE = frozenset({"out", "aside"})
 _ONLY = frozenset({"only", "just", "exclusively", "solely", "must"})
 _NEED = frozenset(map(stem, ["need", "required", "necessary"]))
 _STAYS = frozenset("keep keeping kept stay stays leave leaving remain remains".split())
@@ -105,13 +106,13 @@ def _settled(said: tuple[str, ...], denials: int) -> bool:
 def _denials(said: tuple[str, ...]) -> int:
     """How many words deny; "leave ... out" is one, and "do not leave out" or "not without" are none."""
     after = (*said[1:], "")
+    leaving = _leaving(said) - _ASIDE
     denying = [
-        word in NEGATIONS or word == "leave" or (stem(word) in _WITHOUT and not _is_attribute(word, after[i]))
+        word in NEGATIONS or word in leaving or (stem(word) in _WITHOUT and not _is_attribute(word, after[i]))
         for i, word in enumerate(said)
     ]
     cancelled = sum(said[i] in ("not", "never") and denying[i + 1] for i in range(len(said) - 1))
-    leaving = bool(_leaving(said)) - ("leave" in said)
-    return sum(denying) + leaving - 2 * cancelled
+    return sum(denying) - 2 * cancelled
 
 
 def _is_attribute(word: str, after: str) -> bool:
@@ -122,7 +123,7 @@ def _is_attribute(word: str, after: str) -> bool:
 def _leaving(said: tuple[str, ...]) -> set[str]:
     """The words of "leave out", "left out" and the like, if they are there."""
     found = {word for word in said if stem(word) in ("leav", "left")}
-    aside = {"out", "aside"} & set(said)
+    aside = _ASIDE & set(said)
     return found | aside if found and aside else set()
 
 

@@ -29,6 +29,7 @@ from jaxdiff.schema.said_booleans import said_boolean
         ("I'd like a receipt", "receipt", "", True), ("no, with a receipt", "receipt", "", True),
         ("never mind the receipt", "receipt", "", False), ("do not ring", "dont_ring", "refrain from ringing", True),
         ("receipt", "no_receipt", "add a receipt", None),
+        ("leave early", "early", "", None), ("leave the map aside", "map", "", False),
         ("keep the file", "delete_file", "", False), ("keep the file", "move_file", "", None),
         ("keep the picture", "rotate", "turn the picture", None),
         ("with deleted rows", "without_deleted_rows", "", False), ("rows deleted", "rows", "", False),
