@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from jaxdiff.schema.scaffold.budget import SlotKind
 from jaxdiff.schema.scaffold.decider import Question
 from jaxdiff.schema.scaffold.tree import TextSlot
 from jaxdiff.schema.scaffold.walks import random_text
@@ -209,7 +210,8 @@ class RandomTexts:
         language = slot.language
         if language is None:
             fixed = {"null": "", "quote": '"' * 5, "shortest": "", "longest": "\\" * 90}
-            return fixed.get(self._kind) or self._draw.choice(FREE_TEXTS)
+            names = NAMES if slot.kind is SlotKind.KEY else ()
+            return fixed.get(self._kind) or self._draw.choice((*names, *FREE_TEXTS))
         wished = {"null": "", "quote": '"' * 5}.get(self._kind)
         if wished is not None and language.accepts(wished):
             return wished

@@ -33,7 +33,7 @@ class Feasibility:
         self._proven = proven
         self._fits: dict[tuple[int, int, bool], bool] = {}
         self._least: dict[tuple[int, bool], int | None] = {}
-        self._keys: dict[int, tuple[frozenset[str], list[str]]] = {}
+        self._keys: dict[int, tuple[int, list[str]]] = {}
         self._refused: dict[int, Never] = {}
         self._asking: set[tuple[int, int, bool]] = set()
         # What is being asked, here and in the search for witnesses, belongs to one thread.
@@ -93,16 +93,19 @@ class Feasibility:
 
     def spare_keys(self, node: Object, group: Entries, count: int) -> list[str]:
         """Up to `count` names that entries of the group may have."""
-        known = self._keys.get(id(group))
-        if known is None or len(known[1]) < count:
+        asked, names = self._keys.get(id(group), (0, []))
+        if asked < count:
             self._kept[id(group)] = group
-            taken = frozenset(entry.name for entry in node.properties)
+            asked = max(count, 8)
+            # A name that needs others is no spare one, declared or not.
+            taken = frozenset([*(entry.name for entry in node.properties), *(name for name, _ in node.requires)])
             try:
-                found = distinct_texts(group.key, language_of(group.key), taken, max(count, 8))
+                found = distinct_texts(group.key, language_of(group.key), taken, asked)
             except UnsupportedSchema:
                 found = []
-            known = self._keys[id(group)] = (taken, found)
-        return known[1][:count]
+            names = [name for name in found if all(check.is_valid(name) for check in group.key.checks)]
+            self._keys[id(group)] = (asked, names)
+        return names[:count]
 
     def possible(self, node: Object, depth: int, strict: bool) -> Callable[[str], bool]:
         """Whether a property can have a value within what `depth` leaves below the object."""

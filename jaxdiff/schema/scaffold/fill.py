@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jaxdiff.schema.normal.nodes import Node
+from jaxdiff.schema.normal.nodes import Node, Object
 from jaxdiff.schema.scaffold.budget import Budget
 from jaxdiff.schema.scaffold.decider import Decider
 from jaxdiff.schema.scaffold.feasibility import Feasibility, needs_witness
@@ -122,6 +122,7 @@ class Filler:
         return found
 
     def unchecked(self, tree: Tree) -> Any:
+        """The value of a tree whose own node is not asked whether it passes. Raises NoValue."""
         if isinstance(tree, Chosen):
             return copy.deepcopy(tree.value)
         if isinstance(tree, TextSlot):
@@ -158,26 +159,24 @@ class Filler:
         made: list[Any] = []
         taken: set[Any] = set()
         spare = len(tree.items) - tree.node.min_items
-        for item in tree.items:
+        for index, item in enumerate(tree.items):
             value = self.value(item)
             if json_key(value) in taken:
                 found, value = self._different(item, taken)
                 if not found:
-                    if spare <= 0:
+                    # An item that has a place of its own cannot be left out alone: all behind it go too.
+                    left_out = len(tree.items) - index if index < len(tree.node.prefix) else 1
+                    spare -= left_out
+                    if spare < 0:
                         raise NoValue("its items cannot be made to differ")
                     self.repairs.append(Repair(item.spot.path, "an item that was there already is left out"))
-                    if tree.node.prefix:
-                        # What follows would stand where another node is asked for.
-                        return made if len(made) >= tree.node.min_items else self._fail()
-                    spare -= 1
+                    if left_out > 1:
+                        return made
                     continue
                 self.repairs.append(Repair(item.spot.path, "an item that was there already is replaced"))
             taken.add(json_key(value))
             made.append(value)
         return made
-
-    def _fail(self) -> list[Any]:
-        raise NoValue("its items cannot be made to differ")
 
     def _different(self, item: Tree, taken: set[Any]) -> tuple[bool, Any]:
         if isinstance(item, TextSlot) and not item.spot.node.checks:
@@ -192,30 +191,28 @@ class Filler:
 
     def _object(self, tree: Keyed) -> dict[str, Any]:
         made = {name: self.value(value) for name, value in tree.properties}
-        declared = {entry.name for entry in tree.node.properties}
         spare = len(tree.properties) + len(tree.entries) - tree.node.min_properties
         for slot, value in tree.entries:
-            name = self._text(slot)
-            if name in made or name in declared:
-                given = self._texts.get(slot.path, "key")
-                others = spare_texts(slot.node, slot.language, given, len(made) + len(declared))
-                other = next(
-                    (
-                        text
-                        for text in others
-                        if text not in made
-                        and text not in declared
-                        and read_text(slot.node, slot.language, text) is not None
-                    ),
-                    None,
-                )
-                if other is None and spare <= 0:
+            given = self._text(slot)
+            name = self._name(tree.node, slot, given, made)
+            if name is None:
+                if spare <= 0:
                     raise NoValue("its names cannot be made to differ")
-                if other is None:
-                    self.repairs.append(Repair(slot.path, f"{name[:80]!r} is there already, the entry is left out"))
-                    spare -= 1
-                    continue
-                self.repairs.append(Repair(slot.path, f"{name[:80]!r} is there already, another name was taken"))
-                name = other
+                self.repairs.append(Repair(slot.path, f"{given[:80]!r} cannot be a name here, the entry is left out"))
+                spare -= 1
+                continue
+            if name != given:
+                self.repairs.append(Repair(slot.path, f"{given[:80]!r} cannot be a name here, another was taken"))
             made[name] = self.value(value)
         return made
+
+    def _name(self, node: Object, slot: TextSlot, given: str, made: Mapping[str, Any]) -> str | None:
+        """The given name of an entry, or another that may stand beside what is made; None where none is at hand."""
+        taken = {entry.name for entry in node.properties} | made.keys()
+        needs = dict(node.requires)
+        others = spare_texts(slot.node, slot.language, given, len(taken))
+        for name in itertools.chain([given], others):
+            free = name not in taken and made.keys() >= set(needs.get(name, ()))
+            if free and read_text(slot.node, slot.language, name) is not None and self.passes(slot.node, name):
+                return name
+        return None

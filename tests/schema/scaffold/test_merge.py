@@ -73,6 +73,15 @@ def test_names_of_entries_are_distinct_from_each_other_and_from_declared_ones():
     assert [repair.path for repair in made.repairs] == ["/~key0"]
 
 
+def test_names_that_need_others_or_are_forbidden_are_replaced():
+    schema = {"type": "object", "additionalProperties": STRING, "dependentRequired": {"z": ["c"]}, "maxProperties": 1}
+    made = merged(schema, {"/~key0": "z", "/~value0": "v"}, Fixed(c=False))
+    assert list(made.value.values()) == ["v"] and "z" not in made.value
+    forbidden = {"type": "object", "additionalProperties": STRING, "propertyNames": {"not": {"const": "a"}}}
+    made = merged(forbidden, {"/~key0": "a", "/~value0": "v", "/~key1": "b", "/~value1": "w"})
+    assert "a" not in made.value and made.value["b"] == "w"
+
+
 def test_checks_change_the_nearest_decision():
     properties = tuple(Property(name=name, value=Lazy(Text)) for name in "abc")
     not_all = Draft202012Validator({"not": {"required": ["a", "b", "c"]}})
