@@ -38,6 +38,7 @@ from jaxdiff.schema.scaffold.represent import Tokens, represent
 from jaxdiff_convert.registry import ensure_base
 
 WARM = 20
+SLOW = ("outlines-core",)
 SHOWN_REASONS = 8
 
 
@@ -173,7 +174,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="every so many schemas")
     parser.add_argument("--fills", type=int, default=5, help="fills a schema")
     parser.add_argument("--peers", nargs="*", default=list(MODULES), help="engines to compare with")
-    parser.add_argument("--peers-every", type=int, default=1, help="every so many schemas for the peers")
+    parser.add_argument("--slow-every", type=int, default=20, help="every so many schemas for peers that take seconds")
     parser.add_argument("--limit", type=float, default=10.0, help="seconds that a peer may take for a schema")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--problems", type=Path, help="file to write one line to for each that is not as it should be")
@@ -208,7 +209,7 @@ def main() -> None:
         figures[subset] = {"scaffold": found.published()}
         for name in options.peers:
             if name in present:
-                made = compare(cases[:: options.peers_every], name, tokenizer, options.limit)
+                made = compare(cases[:: options.slow_every if name in SLOW else 1], name, tokenizer, options.limit)
                 figures[subset][name] = made
                 peers.add_row(
                     subset, name, str(made["schemas"]), percent(made["compiled"], made["schemas"]),
