@@ -29,8 +29,9 @@ from jaxdiff.errors import ConfigError, FillError, HeadMismatch, InputError
 from jaxdiff.runtime.compilation import keep_compiled_programs
 from jaxdiff.schema.equality import same_value
 from jaxdiff.schema.merge import merge
+from jaxdiff.schema.paths import flat_values
 from jaxdiff.schema.tools import Tool
-from jaxdiff_train.data.labels import label_source
+from jaxdiff_train.data.labels import field_spans, label_source
 from jaxdiff_train.data.rows import Row
 from jaxdiff_train.evaluation.validate import PER_TOOL, SEED, validation_rows
 
@@ -107,10 +108,16 @@ def composed_cases(base: FrozenBase, head: Head, rows: Sequence[tuple[Row, Tool 
         except InputError:
             # Too long to be read.
             continue
-        (filling,) = head.fill([reading], DenoiseConfig(steps=1), present=[frozenset(row.arguments)])
-        composed = composed_fields(filling.trace) & set(row.arguments)
+        values, spans = flat_values(tool.fields, row.arguments), field_spans(row, tool)
+        (filling,) = head.fill([reading], DenoiseConfig(steps=1), present=[frozenset(values)])
+        composed = composed_fields(filling.trace) & set(values)
         if composed:
-            unsaid = frozenset(f.name for f in tool.fields if f.name in composed and label_source(row, f) == 0)
+            unsaid = frozenset(
+                field.name
+                for field in tool.fields
+                if field.name in composed
+                and label_source(row.query, spans.get(field.name), field, values[field.name]) == 0
+            )
             cases.append(Case(row, tool, reading, composed, unsaid))
     return cases
 
@@ -130,9 +137,8 @@ def right_fields(case: Case, filling: Filling) -> frozenset[str]:
         ).arguments
     except FillError:
         return frozenset()
-    return frozenset(
-        name for name in case.composed if name in call and same_value(call[name], case.row.arguments[name])
-    )
+    made, gold = (flat_values(case.tool.fields, arguments) for arguments in (call, case.row.arguments))
+    return frozenset(name for name in case.composed if name in made and same_value(made[name], gold[name]))
 
 
 def measure(head: Head, cases: Sequence[Case], config: DenoiseConfig, seeds: Sequence[int], name: str) -> Score:
@@ -141,7 +147,12 @@ def measure(head: Head, cases: Sequence[Case], config: DenoiseConfig, seeds: Seq
     for seed in seeds:
         for case in track(cases, description=f"{name}, {config.steps}", console=Console(stderr=True)):
             started = time.perf_counter()
-            (filling,) = head.fill([case.reading], config, seed=seed, present=[frozenset(case.row.arguments)])
+            (filling,) = head.fill(
+                [case.reading],
+                config,
+                seed=seed,
+                present=[frozenset(flat_values(case.tool.fields, case.row.arguments))],
+            )
             score.seconds.append(time.perf_counter() - started)
             right = right_fields(case, filling)
             score.composed += len(right)

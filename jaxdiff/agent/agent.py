@@ -30,6 +30,7 @@ from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.store import load_base
 from jaxdiff.errors import HeadMismatch, InputError
 from jaxdiff.schema.merge import merge
+from jaxdiff.schema.paths import placed_values
 from jaxdiff.schema.tools import Tool
 
 logger = logging.getLogger("jaxdiff")
@@ -192,9 +193,10 @@ class Agent:
 def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
     tool = planned.asked.tool
     merged = merge(tool, {name: found.value for name, found in filling.fields.items()})
-    pointers = {field.name: field.pointer for field in tool.fields}
-    kept = {name: found for name, found in filling.fields.items() if name in merged.arguments}
-    confidence = filling.absence
+    there = placed_values(tool.fields, merged.arguments)
+    kept = {name: found for name, found in filling.fields.items() if name in there and name not in merged.dropped}
+    # Nothing speaks for what had to be put in.
+    confidence = 0.0 if merged.repaired else filling.absence
     for found in kept.values():
         confidence *= found.confidence
 
@@ -205,8 +207,9 @@ def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
         name=tool.name,
         arguments=merged.arguments,
         confidence=confidence,
-        fields={pointers[n]: FieldResult(f.confidence, in_query(f.source), f.by) for n, f in kept.items()},
+        fields={there[n][0]: FieldResult(f.confidence, in_query(f.source), f.by) for n, f in kept.items()},
         dropped=merged.dropped,
+        repaired=merged.repaired,
         trace=filling.trace if trace else None,
     )
 

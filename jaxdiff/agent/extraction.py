@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxdiff.agent.result import ToolCall
 from jaxdiff.errors import InputError
-from jaxdiff.schema.fields import fields_of
+from jaxdiff.schema.leaves import fields_of
 from jaxdiff.schema.tools import Tool
 
 # What the prompt calls a schema without a title.

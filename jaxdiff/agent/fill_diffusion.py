@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.agent.asked import Asked, Present
-from jaxdiff.agent.assignment import Span, assign, best_spans, understood
+from jaxdiff.agent.assignment import Span, assign, best_spans, understood, valid_value
 from jaxdiff.agent.compose import Composed, Composition, compose
 from jaxdiff.agent.filled import FilledField, Filling
 from jaxdiff.agent.query_features import stack_rows
@@ -32,6 +32,7 @@ from jaxdiff.diffusion.reader import head as reader
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.trunk import Encoding
 from jaxdiff.schema.fields import Field
+from jaxdiff.schema.paths import with_required
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +115,8 @@ class _Plan:
     """What the encoding says of a call before anything is composed; fields by their numbers.
 
     wanted: fields that the call has. spans: words of the query for those of them without listed candidates. composed:
-    those whose words do not give the value. presence: [F] probability. candidates: [F, C] log-probability.
+    those whose words do not give the value. said: words that name one of the listed candidates. presence: [F]
+    probability. candidates: [F, C] log-probability.
     """
 
     reading: CallFeatures
@@ -122,6 +124,7 @@ class _Plan:
     wanted: list[int]
     spans: dict[int, Span | None]
     composed: list[int]
+    said: dict[int, Span]
     presence: np.ndarray
     candidates: np.ndarray
 
@@ -130,13 +133,21 @@ def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) 
     """seen: this row's part of the encoding."""
     fields, query, offsets = reading.tool.fields, reading.query, reading.offsets
     presence = 1 / (1 + np.exp(-seen["presence"].astype(np.float64)))
-    wanted = [i for i, field in enumerate(fields) if _is_wanted(field, float(presence[i]), present)]
+    names = [field.name for i, field in enumerate(fields) if _is_wanted(field, float(presence[i]), present)]
+    taken = names if present is not None else with_required(fields, names)
+    wanted = [i for i, field in enumerate(fields) if field.name in taken]
     texts = [i for i in wanted if not fields[i].candidates]
     possible = [best_spans(seen["span_start"][i], seen["span_end"][i], fields[i], query, offsets) for i in texts]
     spans = dict(zip(texts, assign(possible), strict=True))
     copied = 1 / (1 + np.exp(-seen["copied"].astype(np.float64)))
     composed = [i for i in texts if copied[i] < 0.5 or (s := spans[i]) is None or not s.understood]
-    return _Plan(reading, present, wanted, spans, composed, presence, seen["candidates"])
+    listed = {
+        i: best_spans(seen["span_start"][i], seen["span_end"][i], fields[i], query, offsets)[:1]
+        for i in wanted
+        if fields[i].candidates
+    }
+    said = {i: best[0] for i, best in listed.items() if best and best[0].understood}
+    return _Plan(reading, present, wanted, spans, composed, said, presence, seen["candidates"])
 
 
 def _is_wanted(field: Field, presence: float, present: Present) -> bool:
@@ -152,6 +163,12 @@ def _filling(plan: _Plan, composed: Composed | None) -> Filling:
     for i in plan.wanted:
         field = tool.fields[i]
         certainty = 1.0 if field.required or told else float(plan.presence[i])
+        if (named := plan.said.get(i)) is not None:
+            # Words that name a listed value, or affirm or deny what a boolean is about, tell more than the head.
+            confidence = min(1.0, float(np.exp(named.score))) * certainty
+            words = query[named.start : named.end]
+            filled[field.name] = FilledField(valid_value(words, field), confidence, "copy", (named.start, named.end))
+            continue
         if field.candidates:
             logprob = plan.candidates[i]
             best = int(np.argmax(logprob[: len(field.candidates)]))

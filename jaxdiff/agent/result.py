@@ -27,6 +27,7 @@ class ToolCall:
 
     arguments: valid for the tool's schema. confidence: probability that all of it is right, in [0, 1].
     fields: JSON pointer of each value -> how it came about. dropped: optional values that were read but are not valid.
+    repaired: JSON pointer -> why the value there is not what was read; the call's confidence is 0 then.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ToolCall:
     confidence: float
     fields: dict[str, FieldResult]
     dropped: dict[str, str] = field(default_factory=dict)
+    repaired: dict[str, str] = field(default_factory=dict)
     trace: FillTrace | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,6 +51,7 @@ class ToolCall:
                 }
                 for pointer, found in self.fields.items()
             },
+            **({"repaired": self.repaired} if self.repaired else {}),
         }
 
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jaxdiff.agent.result import ToolCall
+from jaxdiff.schema.paths import value_at
 
 HEADINGS = ("field", "value", "confidence", "by", "from the query")
 
@@ -21,8 +22,10 @@ def show_call(console: Console, call: ToolCall, query: str) -> None:
     for pointer, found in call.fields.items():
         name = pointer[1:].replace("~1", "/").replace("~0", "~")
         words = "" if found.source is None else query[slice(*found.source)]
-        value = json.dumps(call.arguments[name], ensure_ascii=False)
+        value = json.dumps(value_at(call.arguments, pointer), ensure_ascii=False)
         table.add_row(*map(escape, (name, value, f"{found.confidence:.2f}", found.by, words)))
     console.print(table)
     for name, reason in call.dropped.items():
         console.print(escape(f"left out {name}: {reason}"))
+    for pointer, reason in call.repaired.items():
+        console.print(escape(f"put in at {pointer or '/'}: {reason}"))

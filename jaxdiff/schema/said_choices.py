@@ -49,7 +49,7 @@ def _named(text: str, said: tuple[str, ...], candidates: tuple[Any, ...]) -> lis
             for key in _keys(said[first:end]):
                 runs.setdefault(key, (first, end))
     found = {}
-    for i, (_, keys) in enumerate(map(_searched, candidates)):
+    for i, (_, keys) in enumerate(map(_looked_for, candidates)):
         place = next((runs[key] for key in keys if key in runs), None)
         if place:
             found[i] = place
@@ -80,7 +80,7 @@ def _abridged(said: tuple[str, ...], candidates: tuple[Any, ...]) -> list[int]:
     if not content:
         return []
     found = []
-    for i, (own, _) in enumerate(map(_searched, candidates)):
+    for i, (own, _) in enumerate(map(_looked_for, candidates)):
         telling = [word for word in own if word not in FUNCTION_WORDS]
         # "Temp" is short for "temporary", while "car" is not for "cargo".
         short = len(content) == 1 and len(content[0]) >= SHORTEST
@@ -100,11 +100,13 @@ def _measured(text: str, candidates: tuple[Any, ...]) -> list[int]:
     return [i for i, value in enumerate(candidates) if said and isinstance(value, str) and said & named_units(value)]
 
 
-@lru_cache(maxsize=65536)
-def _searched(candidate: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _looked_for(candidate: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The words of a candidate, and the keys that it is looked for by; none where it is too short to be told."""
-    if candidate is None or isinstance(candidate, (bool, int, float)):
-        return (), ()
+    return _searched(candidate) if isinstance(candidate, str) else ((), ())
+
+
+@lru_cache(maxsize=65536)
+def _searched(candidate: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     own = words(candidate)
     plain = "".join(own)
     if len(plain) < SHORTEST and not any(map(str.isdigit, plain)):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxdiff.errors import InputError
-from jaxdiff.schema.fields import Field, fields_of
+from jaxdiff.schema.fields import Field
+from jaxdiff.schema.leaves import fields_of
 
 # What the JSON Schema of the arguments is called: by OpenAI, by the Model Context Protocol, by Anthropic.
 _PARAMETER_KEYS = ("parameters", "inputSchema", "input_schema")

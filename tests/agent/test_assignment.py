@@ -19,7 +19,7 @@ from jaxdiff.agent.assignment import (
     understood,
     valid_value,
 )
-from jaxdiff.schema.fields import fields_of
+from jaxdiff.schema.leaves import fields_of
 
 
 def field_of(**schema):

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from transformers.utils import get_json_schema
 
 from jaxdiff.agent.python_tools import collect_tools, python_tool, tool
-from jaxdiff.errors import InputError, UnsupportedSchema
+from jaxdiff.errors import InputError
 from jaxdiff.schema.merge import merge
 
 
@@ -370,24 +370,26 @@ def test_callables_that_are_no_tools(entry):
         collect_tools([entry])
 
 
+GUEST_FIELDS = ["value.name"]
+
+
 @pytest.mark.parametrize(
-    ("annotation", "keyword", "pointer"),
+    ("annotation", "names"),
     [
-        (Guest, "$ref", "/properties/value/$ref"),
-        (list[Guest], "$ref", "/properties/value/items/$ref"),
-        (int | str, "anyOf", "/properties/value/anyOf"),
-        (int | None, "anyOf", "/properties/value/anyOf"),
-        (tuple[int, int], "prefixItems", "/properties/value/prefixItems"),
-        (dict[str, int], "type", "/properties/value/type"),
+        (Guest, GUEST_FIELDS),
+        (list[Guest], [name.replace("value", "value[0]") for name in GUEST_FIELDS]),
+        (int | str, ["value"]),
+        (int | None, ["value"]),
+        (tuple[int, int], ["value[0]", "value[1]"]),
+        (dict[str, int], ["value[0].key", "value[0].value"]),
     ],
 )
-def test_what_the_scaffold_lacks_is_refused_by_the_scaffold(annotation, keyword, pointer):
+def test_whatever_is_annotated_comes_down_to_fields(annotation, names):
     def function(value): ...
 
     function.__annotations__ = {"value": annotation}
-    with pytest.raises(UnsupportedSchema, match="'function'") as caught:
-        collect_tools([function])
-    assert (caught.value.keyword, caught.value.pointer) == (keyword, pointer)
+    ((tool,), _) = collect_tools([function])
+    assert [field.name for field in tool.fields][: len(names)] == names
 
 
 DEFINITION = {"name": "convert", "parameters": {"type": "object", "properties": {"amount": {"type": "number"}}}}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.agent.word_facts import FIELD_FACTS, KINDS, field_facts, token_facts, token_matches
-from jaxdiff.schema.fields import fields_of
+from jaxdiff.schema.leaves import fields_of
 
 NEGATION, AFFIRMATION, RESTRICTION = 6, 7, 8
 

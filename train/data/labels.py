@@ -10,11 +10,13 @@ import numpy as np
 from jaxdiff.agent.prompting import tokens_at
 from jaxdiff.schema.budget import slot_tokens
 from jaxdiff.schema.equality import same_value
-from jaxdiff.schema.fields import Field, Kind
+from jaxdiff.schema.fields import Field, Kind, escape_pointer
+from jaxdiff.schema.paths import flat_values
 from jaxdiff.schema.tools import Tool
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value, write_value
 
 from .rows import Row
+from .spans import Span, find_spans
 
 Encode = Callable[[str], Sequence[int]]
 Slot = tuple[int, tuple[int, ...], int]
@@ -47,14 +49,15 @@ def label_row(row: Row, tool: Tool, offsets: Sequence[tuple[int, int]], encode: 
     candidate, copied = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
     presence = np.zeros(count, bool)
     slots = []
+    values, spans = flat_values(tool.fields, row.arguments), field_spans(row, tool)
     for i, field in enumerate(tool.fields):
-        if field.name not in row.arguments:
+        if field.name not in values:
             continue
-        value = row.arguments[field.name]
+        value, span = values[field.name], spans.get(field.name)
         presence[i] = True
-        copied[i] = label_source(row, field)
-        if field.name in row.spans:
-            found = tokens_at(offsets, row.query, *row.spans[field.name])
+        copied[i] = -1 if field.candidates else label_source(row.query, span, field, value)
+        if span is not None:
+            found = tokens_at(offsets, row.query, *span)
             if found is not None and copied[i] == 1 and field.kind in (Kind.INTEGER, Kind.NUMBER):
                 found = fewest_tokens(found, offsets, row.query, field, value)
             if found is not None:
@@ -98,15 +101,27 @@ def fewest_tokens(
     return first, last
 
 
-def label_source(row: Row, field: Field) -> int:
-    """Whether the span's words give the field's value (`Labels.copied`): 1 yes, 0 no, -1 absent or with candidates."""
-    if field.name not in row.arguments or field.candidates:
-        return -1
-    if field.name not in row.spans:
+def label_source(query: str, span: Span | None, field: Field, value: object) -> int:
+    """Whether the span's words give the field's value: 1 yes, 0 no (`Labels.copied`)."""
+    if span is None:
         return 0
-    start, end = row.spans[field.name]
     try:
-        value = parse_value(row.query[start:end], field)
+        return int(same_value(parse_value(query[slice(*span)], field), value))
     except ValueNotUnderstood:
         return 0
-    return int(same_value(value, row.arguments[field.name]))
+
+
+def field_spans(row: Row, tool: Tool) -> dict[str, Span]:
+    """Where the value of each field is said. Of a nested one it is looked for in the words for what it is a part of."""
+    values = flat_values(tool.fields, row.arguments)
+    spans = {name: row.spans[name] for name in values if name in row.spans}
+    inside: dict[str, dict[str, object]] = {}
+    for field in tool.fields:
+        outer = next((name for name in row.spans if field.pointer.startswith(f"/{escape_pointer(name)}/")), None)
+        if field.name in values and outer is not None:
+            inside.setdefault(outer, {})[field.name] = values[field.name]
+    for outer, parts in inside.items():
+        start, end = row.spans[outer]
+        found = find_spans(row.query[start:end], parts)
+        spans |= {name: (start + first, start + last) for name, (first, last) in found.items()}
+    return spans

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 
 from jaxdiff.errors import InputError, SchemaError, UnsupportedSchema
-from jaxdiff.schema.fields import fields_of
+from jaxdiff.schema.leaves import fields_of
 
 from .formats.files import read_json_lines, read_records
 from .formats.layouts import NATIVE, Layout, recognise, split_source

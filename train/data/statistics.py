@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.schema.fields import Field
+from jaxdiff.schema.paths import flat_values
 from jaxdiff.schema.tools import Tool, parse_tools
 
 from ..reading.batches import CANVAS, SIZES, lay_canvas, size_of
@@ -71,7 +72,8 @@ def source_statistics(base: FrozenBase, rows: Sequence[Row], dropped: Dropped) -
         labels = label_row(row, tool, offsets, base.encode)
         kinds.update(field.kind.value for field in tool.fields)
         may_lack = [field.name for field in tool.fields if not field.required]
-        optional, present = optional + len(may_lack), present + sum(name in row.arguments for name in may_lack)
+        values = flat_values(tool.fields, row.arguments)
+        optional, present = optional + len(may_lack), present + sum(name in values for name in may_lack)
         said.update(
             how_said(field, int(labels.copied[i]), int(labels.start[i]))
             for i, field in enumerate(tool.fields)

@@ -16,8 +16,10 @@ from jaxdiff.errors import FillError
 from jaxdiff.schema.equality import same_call, same_value
 from jaxdiff.schema.fields import Kind
 from jaxdiff.schema.merge import merge
+from jaxdiff.schema.paths import flat_values
 from jaxdiff.schema.tools import Tool
 
+from ..data.labels import field_spans
 from ..data.rows import Row
 
 Fill = Callable[[int, Row, Tool, frozenset[str] | None], Mapping[str, Any]]
@@ -70,7 +72,7 @@ def evaluate(rows: Sequence[tuple[Row, Tool | None]], fill: Fill, *, told_presen
             report.count("whole_call", False)
             report.wrong.append((row, "unsupported schema"))
             continue
-        present = frozenset(row.arguments) if told_presence else None
+        present = frozenset(flat_values(tool.fields, row.arguments)) if told_presence else None
         try:
             call: dict[str, Any] | str = merge(tool, fill(number, row, tool, present)).arguments
         except FillError as error:
@@ -84,17 +86,15 @@ def evaluate(rows: Sequence[tuple[Row, Tool | None]], fill: Fill, *, told_presen
 
 
 def _count_fields(report: Report, row: Row, tool: Tool, call: dict[str, Any]) -> None:
+    gold, made, spans = flat_values(tool.fields, row.arguments), flat_values(tool.fields, call), field_spans(row, tool)
     for entry in tool.fields:
-        name, gold = entry.name, row.arguments
+        name = entry.name
         if not entry.required:
-            report.count("present", (name in call) == (name in gold))
+            report.count("present", (name in made) == (name in gold))
         if name not in gold:
             continue
-        right = name in call and same_value(call[name], gold[name])
+        right = name in made and same_value(made[name], gold[name])
         report.count("field", right)
-        said = ""
-        if name in row.spans:
-            start, end = row.spans[name]
-            said = row.query[start:end]
+        said = row.query[slice(*spans[name])] if name in spans else ""
         as_written = str(gold[name]) == said
         report.count(f"{entry.kind if entry.kind is not Kind.ARRAY else 'array'}{'=' if as_written else '~'}", right)

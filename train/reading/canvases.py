@@ -17,6 +17,7 @@ from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.features import Canvas, Features, Labels
 from jaxdiff.schema.equality import same_value
+from jaxdiff.schema.paths import flat_values
 from jaxdiff.schema.tools import Tool, parse_tools
 
 from ..data.drawing import ALL_ROWS, Drawing
@@ -90,11 +91,12 @@ def label_canvas(base: FrozenBase, row: Row, tool: Tool) -> tuple[Canvas, np.nda
     """
     template, null_id = canvas_template(base, tool), base.config.null_id
     canvas = canvas_of(template, len(template.tokens))
+    given = flat_values(tool.fields, row.arguments)
     values: dict[str, list[int]] = {}
     too_long: list[int] = []
     for number, (field, segment) in enumerate(zip(tool.fields, template.segments, strict=True)):
-        value, room = row.arguments.get(field.name), len(segment.value_positions)
-        if field.name not in row.arguments:
+        value, room = given.get(field.name), len(segment.value_positions)
+        if field.name not in given:
             values[field.name] = []
             continue
         if field.candidates:

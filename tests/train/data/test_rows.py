@@ -85,7 +85,7 @@ def test_a_kept_row_has_the_called_tool_and_the_spans(write):
             "number of properties",
             with_parameters({"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(9)}}, {}),
         ),
-        ("unsupported schema", with_parameters({"type": "object", "properties": {"a": {"type": "object"}}}, {"a": {}})),
+        ("unsupported schema", with_parameters({"type": "object", "properties": {"a": {"$ref": "x.json"}}}, {"a": {}})),
         ("bad schema", with_parameters({"type": "object", "properties": {"a": {"type": "text"}}}, {"a": ""})),
         ("arguments do not validate", record(calls=[{"name": "book_table", "arguments": {"people": 0}}])),
         ("arguments do not validate", record(calls=[{"name": "book_table", "arguments": {"place": "Luigi's"}}])),
@@ -167,7 +167,9 @@ def test_a_missing_file_is_named(tmp_path):
         list(read_json_lines(tmp_path / "absent.jsonl"))
 
 
-def test_supported_tells_nested_objects_from_flat_ones():
+def test_supported_tells_what_can_be_guaranteed():
     assert supported(BOOK)
     nested = {"type": "object", "properties": {"a": {"type": "object", "properties": {"b": {"type": "string"}}}}}
-    assert not supported(BOOK | {"parameters": nested})
+    assert supported(BOOK | {"parameters": nested})
+    elsewhere = {"type": "object", "properties": {"a": {"$ref": "https://example.com/a.json"}}, "required": ["a"]}
+    assert not supported(BOOK | {"parameters": elsewhere})

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxdiff.schema.fields import fields_of
+from jaxdiff.schema.leaves import fields_of
 from jaxdiff_train.data.labels import label_source
-from jaxdiff_train.data.rows import Row
 from jaxdiff_train.data.spans import find_spans
 
 
@@ -99,18 +98,13 @@ PARAMETERS = {
         ("people", 8, "four", 0),
         ("people", 4, "cosy", 0),
         ("people", 4, None, 0),
-        ("people", None, None, -1),
         ("place", "Luigi's", "Luigi's", 1),
         ("place", "Luigi's", "luigi's", 1),
         ("place", "Luigi's Trattoria", "Luigi's", 0),
-        ("meal", "dinner", "dinner", -1),
-        ("outside", True, "outside", -1),
     ],
 )
 def test_label_source(field, value, said, label):
     query = f"Book {said} and so on"
-    arguments = {} if value is None else {field: value}
-    spans = {} if said is None else {field: (5, 5 + len(said))}
-    row = Row("demo-0", "demo", {"name": "book", "description": "", "parameters": PARAMETERS}, query, arguments, spans)
+    span = None if said is None else (5, 5 + len(said))
     fields = {entry.name: entry for entry in fields_of(PARAMETERS)}
-    assert label_source(row, fields[field]) == label
+    assert label_source(query, span, fields[field], value) == label

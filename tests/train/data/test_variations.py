@@ -9,7 +9,8 @@ import pytest
 
 from jaxdiff.errors import InputError
 from jaxdiff.schema.equality import same_value
-from jaxdiff.schema.fields import Kind, fields_of
+from jaxdiff.schema.fields import Kind
+from jaxdiff.schema.leaves import fields_of
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value
 from jaxdiff_train.data.flags import FLAGS, make_flag
 from jaxdiff_train.data.packs import TRAIN_PACKS, expand_packs

@@ -25,8 +25,7 @@ EXPECTED = {
         ],
         {
             "one tool is called twice": 1,
-            "unsupported schema": 1,
-            "arguments do not validate": 1,
+            "arguments do not validate": 2,
             "unreadable record": 1,
         },
     ),

@@ -1,0 +1,131 @@
+"""The valid value that is nearest to one that may not be: the scaffold's decisions follow it as far as they can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from jaxdiff.schema.fields import escape_pointer
+from jaxdiff.schema.languages.numbers import number_text
+from jaxdiff.schema.normal.membership import contains, equal
+from jaxdiff.schema.normal.nodes import Array, Choice, Node, Number, Object, Text
+from jaxdiff.schema.scaffold.decider import Asked, Question
+from jaxdiff.schema.scaffold.fill import Repair
+from jaxdiff.schema.scaffold.merge import Merged, merge, plan
+from jaxdiff.schema.scaffold.prepare import Prepared
+from jaxdiff.schema.scaffold.tree import TextSlot
+
+_KEY, _VALUE = "~key", "~value"
+_NOTHING = object()
+
+
+def nearest(prepared: Prepared, draft: Any) -> Merged:
+    """A valid value with what the draft has where the schema allows it, and what had to be changed."""
+    decider = _Follower(draft)
+    scaffold = plan(prepared, decider)
+    texts = {slot.path: text for slot in scaffold.slots if (text := decider.text(slot)) is not None}
+    merged = merge(scaffold, texts)
+    told = {repair.path for repair in merged.repairs}
+    added = [Repair(path, "nothing was read for it") for path in _added(draft, merged.value, "") if path not in told]
+    return Merged(merged.value, (*merged.repairs, *added))
+
+
+def _added(draft: Any, value: Any, path: str) -> Iterator[str]:
+    """Paths of what the value has and the draft has not."""
+    if isinstance(value, dict) and isinstance(draft, dict):
+        for name, part in value.items():
+            yield from _added(draft.get(name, _NOTHING), part, f"{path}/{escape_pointer(name)}")
+    elif isinstance(value, list) and isinstance(draft, list):
+        for number, part in enumerate(value):
+            yield from _added(draft[number] if number < len(draft) else _NOTHING, part, f"{path}/{number}")
+    elif not equal(draft, value):
+        yield path
+
+
+class _Follower:
+    """Scores highest what a draft has. As a decider, it is asked of a place before what is inside of it."""
+
+    def __init__(self, draft: Any):
+        self._draft = draft
+        self._free: dict[str, list[str]] = {}
+
+    def scores(self, question: Question) -> Sequence[float]:
+        """See `Decider`."""
+        value = self._at(question.path)
+        options: Sequence[Any] = question.options
+        if question.asked is Asked.BRANCH:
+            return [_closeness(option, value) for option in options]
+        if question.asked is Asked.PRESENCE:
+            there = isinstance(value, dict) and _brings_nothing(question.node, question.name, value)
+            return [float(option == there) for option in options]
+        if question.asked is Asked.ITEMS:
+            count = len(value) if isinstance(value, list) else 0
+            return [-abs(option - count) for option in options]
+        if question.asked is Asked.ENTRIES:
+            count = len(self._names(question, value))
+            return [-abs(option - count) for option in options]
+        return [float(equal(option, value)) for option in options]
+
+    def text(self, slot: TextSlot) -> str | None:
+        """What the draft has for a slot, None where it has nothing of the kind."""
+        value = self._at(slot.path)
+        if isinstance(slot.node, Number):
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            return number_text(value) if is_number else None
+        return value if isinstance(value, str) else None
+
+    def _names(self, question: Question, value: Any) -> list[str]:
+        """Names of a draft's object that the schema does not declare, and that entries of the group may have."""
+        node = question.node
+        assert isinstance(node, Object)
+        declared, key = {entry.name for entry in node.properties}, node.entries[question.group].key
+        names = list(value) if isinstance(value, dict) else []
+        free = [name for name in names if name not in declared and contains(key, name)]
+        self._free.setdefault(question.path, []).extend(free)
+        return free
+
+    def _at(self, path: str) -> Any:
+        """What the draft has at a place, None where it has nothing."""
+        value, above = self._draft, ""
+        for token in path.split("/")[1:]:
+            if token.startswith((_KEY, _VALUE)):
+                kind = _KEY if token.startswith(_KEY) else _VALUE
+                free, number = self._free.get(above, []), int(token.removeprefix(kind))
+                if number >= len(free):
+                    return None
+                value = free[number] if kind == _KEY else value[free[number]]
+            elif isinstance(value, list):
+                value = value[int(token)] if int(token) < len(value) else None
+            else:
+                name = token.replace("~1", "/").replace("~0", "~")
+                value = value.get(name) if isinstance(value, dict) else None
+            above += f"/{token}"
+        return value
+
+
+def _brings_nothing(node: Node, name: str, value: dict[str, Any]) -> bool:
+    """Whether the draft has a property and all that the schema wants beside it."""
+    requires = dict(node.requires) if isinstance(node, Object) else {}
+    needed, waiting = {name}, [name]
+    while waiting:
+        more = [other for other in requires.get(waiting.pop(), ()) if other not in needed]
+        needed.update(more)
+        waiting += more
+    return needed <= value.keys()
+
+
+def _closeness(node: Node, value: Any) -> float:
+    """How well a branch suits a draft: it holds it, or is of its kind with as many names in common as can be."""
+    if contains(node, value):
+        return 2.0
+    if isinstance(node, Object) and isinstance(value, dict):
+        declared = {entry.name for entry in node.properties}
+        return 1 + len(declared & value.keys()) / (1 + len(declared | value.keys()))
+    same = (
+        (isinstance(node, Array) and isinstance(value, list))
+        or (isinstance(node, Text) and isinstance(value, str))
+        or (isinstance(node, Number) and isinstance(value, (int, float)) and not isinstance(value, bool))
+    )
+    if isinstance(node, Choice) and value is None:
+        return float(None in node.values)
+    return float(same)

@@ -1,0 +1,198 @@
+"""Which fields a schema comes down to, and what is refused with keyword and pointer."""
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from jaxdiff.errors import SchemaError, UnsupportedSchema
+from jaxdiff.schema.fields import Kind
+from jaxdiff.schema.leaves import fields_of, schema_of
+from jaxdiff.schema.normal.normalise import normalise
+
+
+def parameters(**properties):
+    return {"type": "object", "properties": properties}
+
+
+def test_kinds_and_candidates():
+    schema = parameters(
+        text={"type": "string", "description": "words", "maxLength": 5, "format": "uri", "x-order": 3},
+        count={"type": "integer", "minimum": 0, "exclusiveMaximum": 9, "multipleOf": 3, "default": 3},
+        share={"type": "number", "title": "Share"},
+        flag={"type": "boolean"},
+        color={"type": "string", "enum": ["red", "dark blue"]},
+        mixed={"enum": [1, "1", None, True, 2.5]},
+        fixed={"const": "v1"},
+        tags={"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
+        days={"type": "array", "items": {"enum": ["mon", "tue"]}},
+    )
+    schema["required"] = ["flag", "text"]
+    schema["additionalProperties"] = False
+    fields = {field.name: field for field in fields_of(schema)}
+    assert list(fields) == list(schema["properties"])
+    assert [fields[name].kind for name in fields] == [
+        Kind.STRING, Kind.INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.ENUM, Kind.ENUM, Kind.ENUM, Kind.ARRAY, Kind.ARRAY,
+    ]  # fmt: skip
+    assert {name for name in fields if fields[name].required} == {"flag", "text"}
+    assert fields["text"].description == "words"
+    assert fields["share"].description == "Share"
+    assert fields["text"].format == "uri"
+    assert fields["count"].has_default and not fields["text"].has_default
+    assert fields["flag"].candidates == (True, False)
+    assert fields["mixed"].candidates == (1, "1", None, True, 2.5)
+    assert fields["fixed"].candidates == ("v1",)
+    assert fields["tags"].item_kind is Kind.STRING and fields["tags"].candidates == ()
+    assert fields["days"].item_kind is Kind.ENUM and fields["days"].item_candidates == ("mon", "tue")
+
+
+def test_pointers_are_escaped():
+    assert [field.pointer for field in fields_of(parameters(**{"a/b~c": {"type": "string"}}))] == ["/a~1b~0c"]
+
+
+def test_listed_values_obey_the_rest_of_the_schema():
+    (field,) = fields_of(parameters(a={"type": "integer", "enum": [1, "two", 30], "maximum": 9}))
+    assert field.candidates == (1,)
+    impossible = parameters(a={"type": "integer", "enum": ["two"]})
+    assert fields_of(impossible) == ()
+    with pytest.raises(SchemaError, match="no value"):
+        fields_of({**impossible, "required": ["a"]})
+
+
+def shown(schema, **whole):
+    """name -> (pointer, kind, required, required_with) of a property `a`."""
+    fields = fields_of({**parameters(a=schema), **whole})
+    return {field.name: (field.pointer, field.kind.value, field.required, field.required_with) for field in fields}
+
+
+POINT = {"type": "object", "properties": {"x": {"type": "number"}, "y": {"type": "number"}}, "required": ["x"]}
+
+
+def test_nested_objects_flatten_to_paths():
+    assert shown(POINT, required=["a"]) == {
+        "a.x": ("/a/x", "number", True, ""),
+        "a.y": ("/a/y", "number", False, ""),
+    }
+    assert shown(POINT) == {"a.x": ("/a/x", "number", False, "/a"), "a.y": ("/a/y", "number", False, "")}
+    deep = {"type": "object", "properties": {"b": POINT, "c": {"const": 1}}, "required": ["b"]}
+    assert shown(deep) == {
+        "a.b.x": ("/a/b/x", "number", False, "/a"),
+        "a.b.y": ("/a/b/y", "number", False, ""),
+        "a.c": ("/a/c", "enum", False, ""),
+    }
+
+
+def test_what_is_around_a_field_belongs_to_its_description():
+    nested = {**POINT, "description": "where, in mm"}
+    nested["properties"] = {"x": {"type": "number", "description": "to the right"}, "y": {"type": "number"}}
+    assert [field.description for field in fields_of(parameters(a=nested))] == [
+        "to the right; where, in mm", "where, in mm",
+    ]  # fmt: skip
+
+
+def test_items_of_a_list_of_objects_and_entries_of_a_map():
+    found = shown({"type": "array", "items": POINT, "minItems": 1, "maxItems": 2}, required=["a"])
+    assert found == {
+        "a[0].x": ("/a/0/x", "number", True, ""),
+        "a[0].y": ("/a/0/y", "number", False, ""),
+        "a[1].x": ("/a/1/x", "number", False, "/a/1"),
+        "a[1].y": ("/a/1/y", "number", False, ""),
+    }
+    found = shown({"type": "object", "additionalProperties": {"type": "integer"}})
+    assert list(found) == [f"a[{number}].{part}" for number in range(3) for part in ("key", "value")]
+    assert found["a[1].key"][:2] == ("/a/~key1", "string") and found["a[1].value"][:2] == ("/a/~value1", "integer")
+
+
+def test_branches_and_references():
+    assert shown({"type": ["string", "null"]}) == {"a": ("/a", "string", False, "")}
+    assert shown({"anyOf": [{"enum": ["x"]}, {"const": 2}]})["a"][1] == "enum"
+    (field,) = fields_of(parameters(a={"anyOf": [{"enum": ["x", "y"]}, {"type": "null"}]}))
+    assert field.candidates == ("x", "y", None)
+    either = {"oneOf": [POINT, {"type": "object", "properties": {"y": {"type": "integer"}}, "required": ["y"]}]}
+    found = shown(either, required=["a"])
+    assert sorted(found) == ["a.x", "a.y"] and all(field[2:] == (False, "") for field in found.values())
+    pointed = {"$ref": "#/$defs/point"}
+    assert shown(pointed, **{"$defs": {"point": POINT}}) == shown(POINT)
+    assert shown({"description": "anything"})["a"][1] == "string"
+
+
+def test_recursion_ends():
+    node = {"type": "object", "properties": {"v": {"type": "string"}, "next": {"$ref": "#/$defs/n"}}, "required": ["v"]}
+    found = shown({"$ref": "#/$defs/n"}, **{"$defs": {"n": node}})
+    assert "a.next.v" in found and len(found) < 6
+
+
+def test_what_no_field_stands_for_has_none():
+    assert shown({"type": "object", "additionalProperties": POINT}) == {}
+    assert shown({"type": "object"}) == {
+        f"a[{number}].{part}": (f"/a/~{part}{number}", "string", False, "")
+        for number in range(3)
+        for part in ("key", "value")
+    }
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": 1, "maxLength": 3, "pattern": "^a", "description": "words"},
+        {"type": "string", "format": "date"},
+        {"allOf": [{"type": "string", "pattern": "a"}, {"pattern": "b"}]},
+        {"type": "integer", "minimum": 2, "exclusiveMaximum": 9, "multipleOf": 2},
+        {"type": "number", "minimum": 0.5},
+        {"enum": ["x", 1, None]},
+        {"type": "array", "items": {"type": "integer", "maximum": 3}, "minItems": 1, "uniqueItems": True},
+    ],
+)
+def test_the_schema_of_a_node_accepts_what_the_node_came_from(schema):
+    node = normalise(schema)
+    again, first = Draft202012Validator(schema_of(node)), Draft202012Validator(schema)
+    values = ["", "a", "ab", "b", "abcd", "x", "2024-05-03", 0, 1, 2, 3, 4, 8, 9, 0.5, 0.25, 2.5, None, True, [], [1]]
+    values += [[1, 1], [1, 2, 3], [4], {}, "ba"]
+    for value in values:
+        assert again.is_valid(value) == first.is_valid(value), value
+
+
+@pytest.mark.parametrize(
+    ("schema", "keyword"),
+    [
+        ({"$ref": "https://example.com/other.json"}, "$ref"),
+        ({"type": "string", "pattern": "(a)\\1"}, "pattern"),
+    ],
+)
+def test_refuses_what_cannot_be_guaranteed(schema, keyword):
+    with pytest.raises(UnsupportedSchema) as caught:
+        fields_of({**parameters(a=schema), "required": ["a"]})
+    assert caught.value.keyword == keyword
+
+
+@pytest.mark.parametrize(
+    ("schema", "message", "pointer"),
+    [
+        ([], "must be a JSON Schema object, not a list", ""),
+        (True, "not a boolean", ""),
+        ({"type": "string"}, "must describe an object, not 'string'", "/type"),
+        ({"type": "object", "properties": {}, "required": ["a"]}, "requires 'a'", "/required/0"),
+        ({"type": "object", "properties": []}, "not a valid JSON Schema", "/properties"),
+        ({"type": "object", "properties": {"a": {"type": "str"}}}, "not a valid JSON Schema", "/properties/a/type"),
+        ({"type": "object", "properties": {"a": 3}}, "not a valid JSON Schema", "/properties/a"),
+        ({"type": "object", "properties": {"a/b": {"maxLength": -1}}}, "minimum", "/properties/a~1b/maxLength"),
+        ({"$schema": 7}, "must be a string", "/$schema"),
+        ({"type": "object", "properties": {"a": {"default": {1, 2}}}}, "not JSON", ""),
+    ],
+)
+def test_refuses_what_is_no_object_schema(schema, message, pointer):
+    with pytest.raises(SchemaError, match=message) as caught:
+        fields_of(schema)
+    assert not isinstance(caught.value, UnsupportedSchema)
+    assert caught.value.pointer == pointer
+
+
+def test_honours_the_dialect():
+    draft4 = {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        **parameters(a={"type": "integer", "minimum": 0, "exclusiveMinimum": True}),
+    }
+    (field,) = fields_of(draft4)
+    assert field.dialect.endswith("draft-04/schema#")
+    with pytest.raises(SchemaError, match="not a valid JSON Schema"):
+        fields_of({key: value for key, value in draft4.items() if key != "$schema"})
+    with pytest.raises(UnsupportedSchema, match="unknown dialect"):
+        fields_of({"$schema": "https://example.com/mine", "type": "object"})
