@@ -1,0 +1,1 @@
+"""Any node -> a value by decisions and texts, valid by construction."""

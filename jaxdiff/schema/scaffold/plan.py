@@ -34,7 +34,6 @@ class Walk:
         strict: bool = True,
         forced: Mapping[Place, Any] | None = None,
         known: dict[Place, tuple[Question, tuple[float, ...]]] | None = None,
-        taken: int = 0,
     ):
         self.decisions: list[Decided] = []
         self.slots: list[TextSlot] = []
@@ -44,7 +43,6 @@ class Walk:
         self._strict = strict
         self._forced = forced or {}
         self._known = {} if known is None else known
-        self._taken = taken
 
     def visit(self, spot: Spot) -> Tree:
         """The tree of a node that can be completed."""
@@ -64,7 +62,7 @@ class Walk:
 
     @property
     def _full(self) -> bool:
-        return self._taken + len(self.slots) >= self._budget.slots
+        return len(self.slots) >= self._budget.slots
 
     def _slot(self, spot: Spot, node: Text | Number, kind: SlotKind) -> TextSlot:
         language = language_of(node)

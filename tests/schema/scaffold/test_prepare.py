@@ -1,10 +1,17 @@
 """A schema is prepared once, and what cannot be guaranteed is refused with keyword and place."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from jsonschema import Draft202012Validator
 
 from jaxdiff.errors import SchemaError, UnsupportedSchema
+from jaxdiff.schema.scaffold.budget import Budget
+from jaxdiff.schema.scaffold.merge import merge, plan
 from jaxdiff.schema.scaffold.prepare import prepare
+from tests.schema.scaffold.deciders import Fixed
+
+SMALL = Budget(depth=3, items=3, slots=40)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +62,34 @@ def test_an_unsupported_branch_is_dropped_where_another_remains():
 
 def test_formats_that_are_not_known_are_annotations():
     assert isinstance(prepare({"type": "string", "format": "colour"}).witness(), str)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"anyOf": [{"$ref": "#"}, {"type": "string"}]},
+        {"properties": {"x": {"$ref": "#/$defs/a"}},
+         "$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"not": {"$ref": "#/$defs/a"}}}},
+    ],
+)  # fmt: skip
+def test_references_without_end_are_refused(schema):
+    with pytest.raises(UnsupportedSchema, match="without end"):
+        prepare(schema)
+
+
+def test_references_into_the_value_and_twice_to_one_place_are_fine():
+    twice = {"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}], "$defs": {"a": {"type": "string"}}}
+    assert prepare(twice).witness() == ""
+    assert prepare({"type": "object", "properties": {"a": {"$ref": "#"}}}).witness() == {}
+
+
+def test_threads_share_a_schema():
+    tree = {"type": "array", "items": {"$ref": "#"}, "uniqueItems": True, "not": {"minItems": 7}}
+    prepared = prepare(tree)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: merge(plan(prepared, Fixed(), SMALL), {}).value, range(16)))
+    assert all(Draft202012Validator(tree).is_valid(value) for value in made)
 
 
 def test_too_many_items_are_refused():
