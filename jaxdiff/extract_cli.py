@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
-from typing import Any
 
-from jaxdiff.errors import InputError
+from jaxdiff.schema.json_files import read_json
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def start(options: argparse.Namespace) -> int:
     """Fills the schema and prints what was found. Raises JaxdiffError."""
-    schema = read_schema(options.schema)
+    schema = read_json(options.schema, "schema file")
     # Imported late: a schema that cannot be used should not wait for JAX.
     from jaxdiff.agent.agent import Agent, check_query
     from jaxdiff.agent.extraction import schema_tool
@@ -47,13 +45,3 @@ def start(options: argparse.Namespace) -> int:
     show_call(Console(), extraction.found, text)
     print(json.dumps(extraction.value, ensure_ascii=False))
     return 0
-
-
-def read_schema(path: str) -> Any:
-    """The JSON in a file. Raises InputError naming it."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"cannot read schema file {path!r}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"schema file {path!r} is not valid JSON: {error}") from error

@@ -26,6 +26,8 @@ _KINDS = {
 }
 _WORDS: dict[str, Schema] = {word: {"type": kind} for kind, words in _KINDS.items() for word in words.split()}
 _WORDS |= {word: {"type": "array", "uniqueItems": True} for word in ("set", "frozenset")}
+LOOSE_WORDS = frozenset({*_WORDS, "any"})
+"""Words, in lower case, that stand for a type and need no more."""
 _LISTS = frozenset("list array sequence iterable set frozenset arraylist".split())
 _OPTIONAL = re.compile(r"\boptional\b", re.IGNORECASE)
 _COLLECTION_OF = re.compile(r"(list|array|set|tuple)s? of (.+?)s?", re.IGNORECASE)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jaxdiff.errors import InputError
 from jaxdiff.schema.fields import Field
+from jaxdiff.schema.json_files import read_json
 from jaxdiff.schema.leaves import fields_of
+from jaxdiff.schema.normal.dialects import as_json_schema, dialect_of
 
 # What the JSON Schema of the arguments is called: by OpenAI, by the Model Context Protocol, by Anthropic.
 _PARAMETER_KEYS = ("parameters", "inputSchema", "input_schema")
@@ -19,7 +20,7 @@ _PARAMETER_KEYS = ("parameters", "inputSchema", "input_schema")
 class Tool:
     """One function that can be called.
 
-    parameters: its JSON Schema as given ({} where none is).
+    parameters: its JSON Schema ({} where none is given); other dialects are rewritten as such.
     fields: the properties in schema order.
     """
 
@@ -54,21 +55,7 @@ def parse_tools(data: Any, where: str = "tools") -> tuple[Tool, ...]:
 
 def load_tools(path: str | Path) -> tuple[Tool, ...]:
     """Tools from a JSON file. Raises InputError for a file that cannot be read, and what `parse_tools` raises."""
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read tool file {str(path)!r}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"tool file {str(path)!r} is not UTF-8: byte {error.start} cannot be decoded") from error
-    try:
-        data = json.loads(text, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"tool file {str(path)!r} is not valid JSON: {error.msg} at {place}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"tool file {str(path)!r} is not valid JSON: {error}") from error
-    return parse_tools(data, str(path))
+    return parse_tools(read_json(path, "tool file"), str(path))
 
 
 def _parse_tool(entry: Any, where: str) -> Tool:
@@ -91,9 +78,6 @@ def _parse_tool(entry: Any, where: str) -> Tool:
     if len(given) > 1:
         raise InputError(f"{where} {name!r} has both {given[0]} and {given[1]}")
     parameters = entry[given[0]] if given else None
+    parameters, _ = as_json_schema(parameters, dialect_of(parameters))
     fields = fields_of(parameters, f"parameters of {where} {name!r}")
     return Tool(name, description or "", parameters or {}, fields)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from jaxdiff.errors import InputError, SchemaError
+from jaxdiff.schema.fields import Kind
 from jaxdiff.schema.tools import load_tools, parse_tools
 
 WEATHER = {
@@ -96,3 +97,33 @@ def test_refuses_bad_files_in_one_line(tmp_path, content, message):
 def test_refuses_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"cannot read tool file .*nothing\.json.*No such file"):
         load_tools(tmp_path / "nothing.json")
+
+
+def test_types_by_other_names_and_nullable():
+    (loose,) = parse_tools(
+        [
+            {
+                "name": "f",
+                "parameters": {
+                    "type": "dict",
+                    "properties": {
+                        "share": {"type": "float"},
+                        "at": {"type": "tuple", "items": {"type": "integer"}},
+                        "extra": {"type": "any"},
+                        "type": {"type": "String"},
+                    },
+                    "required": ["share"],
+                },
+            }
+        ]
+    )
+    assert [(field.name, field.kind) for field in loose.fields] == [
+        ("share", Kind.NUMBER), ("at", Kind.ARRAY), ("extra", Kind.STRING), ("type", Kind.STRING),
+    ]  # fmt: skip
+    assert loose.parameters["properties"]["share"]["type"] == "number"
+    (nullable,) = parse_tools(
+        [{"name": "f", "parameters": {"properties": {"a": {"type": "string", "nullable": True}}, "required": ["a"]}}]
+    )
+    assert nullable.parameters["properties"]["a"]["type"] == ["string", "null"]
+    with pytest.raises(SchemaError, match="not a valid JSON Schema"):
+        parse_tools([{"name": "f", "parameters": {"properties": {"a": {"type": "strng"}}}}])

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from jaxdiff.agent.assignment import assign, best_spans
+from jaxdiff.agent.assignment import assign, best_spans, valid_value
 from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.base.buckets import CANDIDATES, FIELDS, TOKENS, bucket
 from jaxdiff.diffusion.reader.trunk import Encoding
+from jaxdiff.schema.equality import same_value
 
 from ..data.labels import RowLabels
 from ..reading.batches import label_store, pad_queries, to_float32
@@ -25,7 +26,7 @@ def reading_report(head: ReaderHead, store: FeatureStore) -> Report:
 
     start: the most probable first token of a value, where the row tells the right one. span: first and last token after
     the assignment, for fields without candidates that the head takes up. presence: of optional fields. choice: the
-    most probable candidate where the call has the field, by kind too.
+    candidate that the words of the best span name, else the most probable, where the call has the field; by kind too.
     """
     report, labels = Report(), label_store(head.base, store)
     for first in range(0, len(store), _TOGETHER):
@@ -62,6 +63,11 @@ def _count(report: Report, store: FeatureStore, number: int, gold: RowLabels, sa
         if gold.start[i] >= 0:
             report.count("start", bool(np.argmax(start[i]) == gold.start[i]))
         if gold.candidate[i] >= 0:
-            right = bool(np.argmax(said.candidates[i, : len(field.candidates)]) == gold.candidate[i])
+            best = best_spans(start[i], end[i], field, query, offsets)[:1]
+            if best and best[0].understood:
+                chosen = valid_value(query[best[0].start : best[0].end], field)
+            else:
+                chosen = field.candidates[int(np.argmax(said.candidates[i, : len(field.candidates)]))]
+            right = same_value(chosen, field.candidates[gold.candidate[i]])
             report.count("choice", right)
             report.count(f"choice_{field.kind}", right)

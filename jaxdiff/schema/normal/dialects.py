@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jaxdiff.errors import SchemaError
-from jaxdiff.schema.loose_types import json_schema
+from jaxdiff.schema.loose_types import LOOSE_WORDS, json_schema
 
 OPENAPI = "openapi"
 LOOSE = "loose"
+
+_TYPES = frozenset("string integer number boolean array object null".split())
 
 # Keywords whose values are schemas, lists of schemas, and objects of schemas.
 _ONE = frozenset(
@@ -35,6 +37,34 @@ def as_json_schema(schema: Any, dialect: str) -> tuple[Any, str]:
         except ValueError as error:
             raise SchemaError(str(error)) from error
     return schema, dialect
+
+
+def dialect_of(schema: Any) -> str:
+    """The dialect that a tool's schema is written in, by its words: `loose`, `openapi`, or an empty string."""
+    if isinstance(schema, Mapping) and "$schema" in schema:
+        return ""
+    found = list(_subschemas(schema))
+    types = {inner["type"].lower() for inner in found if isinstance(inner.get("type"), str)}
+    if (foreign := types - _TYPES) and foreign <= LOOSE_WORDS:
+        return LOOSE
+    if any(isinstance(inner.get("nullable"), bool) for inner in found):
+        return OPENAPI
+    return ""
+
+
+def _subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
+    if not isinstance(schema, Mapping):
+        return
+    yield schema
+    for keyword, value in schema.items():
+        if keyword in _NAMED and isinstance(value, Mapping):
+            inside: Iterable[Any] = value.values()
+        elif keyword in _LISTED and isinstance(value, list):
+            inside = value
+        else:
+            inside = [value] if keyword in _ONE else []
+        for inner in inside:
+            yield from _subschemas(inner)
 
 
 def _without_nullable(schema: Any) -> Any:
