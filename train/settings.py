@@ -41,7 +41,7 @@ def _check_integer(name: str, value: Any, least: int, where: str = "") -> None:
 class Source:
     """A part of the data mix, written PATH[:ROWS[:WEIGHT]].
 
-    path: a JSON Lines file of rows, "packs" for the packs that come with the package, or "varied" for one variation of
+    path: a JSON Lines file of rows, "packs" for the packs that come with the package, or "varied" for variations of
         each of their tools.
     rows: at most that many rows of a file, that many a tool of the packs.
     weight: how often its rows are drawn, compared with those of the other sources.
