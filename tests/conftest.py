@@ -1,5 +1,7 @@
 """Every test runs on fake CPU devices, with JAX's implicit promotions turned into errors."""
 
+import ctypes
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -29,6 +31,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 hypothesis.settings.register_profile("jaxdiff", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("jaxdiff")
 
+MOST_RESIDENT = 3 << 30
 OPTAX_TESTS = Path(__file__).parent / "train"
 
 
@@ -39,6 +42,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         with jax.numpy_dtype_promotion("standard"):
             return (yield)
     return (yield)
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Lets go of compiled programs between files once they take much memory; all of them would take eight gigabytes."""
+    if nextitem is None or nextitem.path == item.path:
+        return
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if resident > MOST_RESIDENT:
+        jax.clear_caches()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")
