@@ -68,15 +68,22 @@ ECMA_SPACE: Ranges = of("\t\v\f \xa0\u1680\u202f\u205f\u3000\ufeff\u2000\u2001\u
                         "\u2008\u2009\u200a\n\r\u2028\u2029")  # fmt: skip
 PYTHON_SPACE: Ranges = of("\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
                           "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000")  # fmt: skip
-
-
-@lru_cache(maxsize=1)
-def python_digits() -> Ranges:
-    """What Python's `\\d` matches."""
-    return _where(np.strings.isdecimal(_characters()))
+SPACE: Ranges = intersection(ECMA_SPACE, PYTHON_SPACE)
 
 
 @lru_cache(maxsize=1)
 def python_word() -> Ranges:
     """What Python's `\\w` matches."""
     return union(_where(np.strings.isalnum(_characters())), of("_"))
+
+
+@lru_cache(maxsize=4)
+def differing(escape: str) -> Ranges:
+    """The characters that ECMA-262 and Python do not both take as `d`, `w` or `s` behind a backslash, or as a dot."""
+    if escape == ".":
+        return intersection(LINE_ENDS, complement(of("\n")))
+    if escape == "d":
+        return intersection(_where(np.strings.isdecimal(_characters())), complement(ASCII_DIGITS))
+    if escape == "w":
+        return intersection(python_word(), complement(ASCII_WORD))
+    return intersection(union(ECMA_SPACE, PYTHON_SPACE), complement(SPACE))

@@ -43,14 +43,13 @@ class Nfa:
 
 
 def agreed(node: Expression, outer: bool = False) -> Expression:
-    """An expression for texts that match in both dialects, of which either side of each `Chars` is now the same.
+    """An expression for texts that match in both dialects, of which each `Chars` is now what `both` says.
 
     With `outer` it is one for texts that match in any dialect, as under a negation.
     """
     match node:
         case Chars():
-            ranges = node.either if outer else node.both
-            return Chars(ranges, ranges)
+            return Chars(node.either if outer else node.both)
         case Sequence():
             return Sequence(tuple(agreed(part, outer) for part in node.parts))
         case Choice():
@@ -60,7 +59,7 @@ def agreed(node: Expression, outer: bool = False) -> Expression:
         case Look():
             return Look(agreed(node.body, outer is not node.negative), node.ahead, node.negative)
         case End() if outer:  # Python's `$` also matches before a line end that closes the text.
-            line_end = Chars(cp.of("\n"), cp.of("\n"))
+            line_end = Chars(cp.of("\n"))
             return Choice((node, Look(Sequence((line_end, node)), ahead=True, negative=False)))
         case Boundary():
             return _word_looks()
@@ -69,7 +68,7 @@ def agreed(node: Expression, outer: bool = False) -> Expression:
 
 def _word_looks() -> Expression:
     """A place where a word starts or ends, in terms of what stands before and behind."""
-    word = Chars(cp.ASCII_WORD, cp.ASCII_WORD)
+    word = Chars(cp.ASCII_WORD)
     sides = [(True, False), (False, True)]  # Whether no character of a word stands before, and behind.
     return Choice(tuple(Sequence((Look(word, False, before), Look(word, True, behind))) for before, behind in sides))
 

@@ -28,12 +28,11 @@ _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v"}
 _LOOKS = {"(?=": (True, False), "(?!": (True, True), "(?<=": (False, False), "(?<!": (False, True)}
 
 
-def _chars(ranges: cp.Ranges) -> Chars:
-    return Chars(ranges, ranges)
+_SETS = {"d": cp.ASCII_DIGITS, "w": cp.ASCII_WORD, "s": cp.SPACE}
 
 
 def _negated(chars: Chars) -> Chars:
-    return Chars(cp.complement(chars.either), cp.complement(chars.both))
+    return Chars(cp.complement(chars.either), chars.differing)
 
 
 def parse(pattern: str) -> Expression:
@@ -118,7 +117,7 @@ class _Parser:
         if char == "$":
             return End()
         if char == ".":
-            return Chars(cp.complement(cp.LINE_ENDS), cp.complement(cp.of("\n")))
+            return Chars(cp.complement(cp.LINE_ENDS), frozenset("."))
         if char == "(":
             return self.group()
         if char == "[":
@@ -129,7 +128,7 @@ class _Parser:
             if self.taken("B"):
                 raise self.refuse("'\\B' holds in an empty text in one dialect alone")
             return self.escape()
-        return _chars(cp.of(char))
+        return Chars(cp.of(char))
 
     def group(self) -> Expression:
         self.at -= 1
@@ -147,29 +146,22 @@ class _Parser:
         """What stands behind a backslash, in a class or outside."""
         char = self.next()
         if char in "dDwWsS":
-            sets = {
-                "d": lambda: Chars(cp.ASCII_DIGITS, cp.python_digits()),
-                "w": lambda: Chars(cp.ASCII_WORD, cp.python_word()),
-                "s": lambda: Chars(
-                    cp.intersection(cp.ECMA_SPACE, cp.PYTHON_SPACE), cp.union(cp.ECMA_SPACE, cp.PYTHON_SPACE)
-                ),
-            }
-            found = sets[char.lower()]()
+            found = Chars(_SETS[char.lower()], frozenset(char.lower()))
             return found if char.islower() else _negated(found)
         if char in _CONTROLS:
-            return _chars(cp.of(_CONTROLS[char]))
+            return Chars(cp.of(_CONTROLS[char]))
         if char in "xu":
             digits = self.pattern[self.at : self.at + (2 if char == "x" else 4)]
             self.at += len(digits)
             if not _HEX.fullmatch(digits) or len(digits) != (2 if char == "x" else 4):
                 raise self.refuse(f"an unfinished escape '\\{char}{digits}'")
-            return _chars(cp.of(chr(int(digits, 16))))
+            return Chars(cp.of(chr(int(digits, 16))))
         if char == "0" and not self.pattern[self.at : self.at + 1].isdigit():
-            return _chars(cp.of("\0"))
+            return Chars(cp.of("\0"))
         if char.isalnum():
             what = "a reference to a group" if char.isdigit() else "an escape that the dialects do not share"
             raise self.refuse(f"{what} '\\{char}'")
-        return _chars(cp.of(char))
+        return Chars(cp.of(char))
 
     def character_class(self) -> Chars:
         negative = self.taken("^")
@@ -188,17 +180,17 @@ class _Parser:
                 raise self.refuse("a range between sets")
             if high < low:
                 raise self.refuse("a range runs backwards")
-            members.append(_chars(((low, high),)))
-        found = Chars(cp.union(*(m.both for m in members)), cp.union(*(m.either for m in members)))
+            members.append(Chars(((low, high),)))
+        found = Chars(cp.union(*(m.both for m in members)), frozenset[str]().union(*(m.differing for m in members)))
         return _negated(found) if negative else found
 
     def member(self) -> tuple[int | None, Chars]:
         """(code point of a single character or None for a set, its set)."""
         char = self.next()
         if char != "\\":
-            return ord(char), _chars(cp.of(char))
+            return ord(char), Chars(cp.of(char))
         if self.taken("b"):
-            return 8, _chars(cp.of("\b"))
+            return 8, Chars(cp.of("\b"))
         found = self.escape()
-        single = len(found.both) == 1 and found.both == found.either and found.both[0][0] == found.both[0][1]
+        single = not found.differing and len(found.both) == 1 and found.both[0][0] == found.both[0][1]
         return (found.both[0][0] if single else None), found

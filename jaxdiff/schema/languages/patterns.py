@@ -47,4 +47,4 @@ def _asks_for_words(node: Expression) -> bool:
 def _plain_words() -> Dfa:
     """Texts in which both dialects see the same words: letters beyond ASCII are of words to Python alone."""
     both = cp.union(cp.ASCII_WORD, cp.complement(cp.python_word()))
-    return determinise(Repeat(Chars(both, both), 0, None), "words", anywhere=False, open_end=False)
+    return determinise(Repeat(Chars(both), 0, None), "words", anywhere=False, open_end=False)

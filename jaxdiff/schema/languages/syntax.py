@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from jaxdiff.schema.languages.code_points import Ranges
+from jaxdiff.schema.languages.code_points import Ranges, differing, union
 
 
 @dataclass(frozen=True)
 class Chars:
-    """One character. The two dialects (ECMA-262 and Python) read some sets differently: `both` holds the characters
-    that each of them takes, `either` those that one of them takes."""
+    """One character. The two dialects (ECMA-262 and Python) read some sets differently.
+
+    both: the characters that each of them takes. differing: letters of the escapes (`d`, `w`, `s`) and the dot, where
+    one of them may take more than the other.
+    """
 
     both: Ranges
-    either: Ranges
+    differing: frozenset[str] = frozenset()
+
+    @property
+    def either(self) -> Ranges:
+        """No dialect takes a character beyond these."""
+        return union(self.both, *map(differing, sorted(self.differing)))
 
 
 @dataclass(frozen=True)
