@@ -16,12 +16,14 @@ from flax import struct
 from jax import Array, lax
 
 from jaxdiff.diffusion.ancestral import reveal_chance, select_at_random
+from jaxdiff.diffusion.automata import Constraint, accepts, constrained
 from jaxdiff.diffusion.credit import Credit, earn, fuse
 from jaxdiff.diffusion.denoise_config import DenoiseConfig
 from jaxdiff.diffusion.guidance import PredictLogits, guided
 from jaxdiff.diffusion.unmask import (
     allowed_logits,
-    propose_tokens,
+    probability_of,
+    sampling_scores,
     select_above,
     select_least_confident,
     select_most_confident,
@@ -55,11 +57,14 @@ class DenoiseResult:
     confidence: [B, N] float32, probability with which the standing token was revealed, guidance and credit included; 1
         for given tokens, 0 for masks.
     trace: what each step did.
+    accepted: [K] bool, whether each slot of the constraint holds what it may: always, unless tokens that were given
+        forbid it. None without a constraint.
     """
 
     tokens: Array
     confidence: Array
     trace: Trace
+    accepted: Array | None = None
 
 
 @struct.dataclass
@@ -112,6 +117,7 @@ def denoise(
     config: DenoiseConfig,
     bias: Array | None = None,
     unconditional: PredictLogits | None = None,
+    constraint: Constraint | None = None,
 ) -> DenoiseResult:
     """Fill every value position that holds <MASK>, in `config.steps` steps of one `lax.fori_loop`.
 
@@ -124,6 +130,8 @@ def denoise(
         sampler at temperature 0.
     bias: [B, N, V] added to the logits in every step, or None; -inf forbids a token.
     unconditional: as `predict_logits`, without what guidance is to lead towards; never called where guidance is 0.
+    constraint: slots whose tokens must be accepted by an automaton. What a step proposes for all of a slot's masks is
+        the most probable accepted string given what is revealed, so that whatever is revealed of it, a string is left.
     Raises ConfigError for guidance without `unconditional`, and for a number of keys that is not that of the rows.
     """
     rows = tokens.shape[0]
@@ -149,7 +157,14 @@ def denoise(
             # The ancestral samplers reveal a position once and for all, which takes one draw whenever it comes; only so
             # can a proposal be kept in place of logits.
             step_keys = jax.vmap(jax.random.fold_in, (0, None))(token_keys, step)
-        return _Proposal(*propose_tokens(logits, temperature=config.temperature, keys=step_keys), credit)
+        scores = sampling_scores(logits, temperature=config.temperature, keys=step_keys)
+        proposed = jnp.argmax(scores, axis=-1).astype(jnp.int32)
+        if constraint is None:
+            return _Proposal(proposed, probability_of(logits, proposed), credit)
+        given = jnp.where(slots & (carry.tokens == mask_id), -1, carry.tokens)
+        proposed = constrained(constraint, scores, given, proposed)
+        # Where logits are infinite or not numbers, the string still has to be revealed some time.
+        return _Proposal(proposed, jnp.nan_to_num(probability_of(logits, proposed)), credit)
 
     def select(step: Array, probability: Array, masked: Array) -> Array:
         if config.ancestral:
@@ -216,4 +231,5 @@ def denoise(
         ),
     )
     end = lax.fori_loop(0, config.steps, body, start)
-    return DenoiseResult(tokens=end.tokens, confidence=end.confidence, trace=end.trace)
+    accepted = None if constraint is None else accepts(constraint, end.tokens)
+    return DenoiseResult(tokens=end.tokens, confidence=end.confidence, trace=end.trace, accepted=accepted)

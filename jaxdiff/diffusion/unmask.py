@@ -21,27 +21,31 @@ def allowed_logits(logits: Array, *, mask_id: int, bias: Array | None = None) ->
     return logits.at[..., mask_id].set(-jnp.inf)
 
 
-def propose_tokens(logits: Array, *, temperature: float = 0.0, keys: Array | None = None) -> tuple[Array, Array]:
-    """Propose a token for each position: ([B, N] int32 tokens, [B, N] float32 their probability under the logits).
+def sampling_scores(logits: Array, *, temperature: float = 0.0, keys: Array | None = None) -> Array:
+    """[B, N, V] scores of which the highest is the token to propose.
 
-    At temperature 0 the most probable token; above, a sample of softmax(logits / temperature) by the Gumbel-max trick.
+    At temperature 0 the logits themselves; above, logits / temperature with Gumbel noise, whose highest is a sample of
+    softmax(logits / temperature).
 
     logits: [B, N, V] float32, as of `allowed_logits`. keys: [B] random keys, one a row, needed if temperature > 0;
     noise depends on row key and position alone.
     """
-    scores = logits
-    if temperature > 0:
-        if keys is None:
-            raise ValueError(f"{temperature=} needs one random key a row")
-        positions = jnp.arange(logits.shape[1])
+    if temperature == 0:
+        return logits
+    if keys is None:
+        raise ValueError(f"{temperature=} needs one random key a row")
+    positions = jnp.arange(logits.shape[1])
 
-        def noise(key: Array, position: Array) -> Array:
-            return jax.random.gumbel(jax.random.fold_in(key, position), logits.shape[-1:])
+    def noise(key: Array, position: Array) -> Array:
+        return jax.random.gumbel(jax.random.fold_in(key, position), logits.shape[-1:])
 
-        scores = logits / temperature + jax.vmap(jax.vmap(noise, (None, 0)), (0, None))(keys, positions)
-    tokens = jnp.argmax(scores, axis=-1).astype(jnp.int32)
+    return logits / temperature + jax.vmap(jax.vmap(noise, (None, 0)), (0, None))(keys, positions)
+
+
+def probability_of(logits: Array, tokens: Array) -> Array:
+    """[B, N] float32 probability of the tokens [B, N] under the logits [B, N, V]."""
     chosen = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
-    return tokens, jnp.exp(chosen - jax.nn.logsumexp(logits, axis=-1))
+    return jnp.exp(chosen - jax.nn.logsumexp(logits, axis=-1))
 
 
 def _rank(scores: Array) -> Array:

@@ -13,10 +13,10 @@ def known_of(logits):
     return [-math.inf if math.isnan(x) else x for x in np.asarray(logits, np.float32).tolist()]
 
 
-def scores_of(logits):
-    """[V] float32 scores of one position: differences to the best, never less than FLOOR."""
+def scores_of(logits, table, null_id):
+    """[V] float32 scores of one position: differences to the best that the table knows, never less than FLOOR."""
     known = known_of(logits)
-    best = max(known)
+    best = max(x for t, x in enumerate(known) if t == null_id or (t < len(table.classes) and table.classes[t]))
     found = []
     for x in known:
         if x == best:
@@ -24,14 +24,14 @@ def scores_of(logits):
         elif math.isinf(x) or math.isinf(best):
             found.append(FLOOR)
         else:
-            found.append(max(x - best, FLOOR))
+            found.append(min(0.0, max(x - best, FLOOR)))
     return np.array(found, np.float32)
 
 
 def plain_best(table, logits, given, null_id):
     """(tokens, score) of the best accepted continuation of what is given (None where nothing is), or (None, -inf)."""
     length, states = len(logits), len(table.accepting)
-    scores, known = [scores_of(row) for row in logits], [known_of(row) for row in logits]
+    scores, known = [scores_of(row, table, null_id) for row in logits], [known_of(row) for row in logits]
     ways = [[t for t in range(len(table.classes)) if table.classes[t]] if g is None else [g] for g in given]
     refused = np.float32(-np.inf)
     ended = np.zeros(length + 1, np.float32)
@@ -73,7 +73,7 @@ def plain_best(table, logits, given, null_id):
 def brute_force(table, logits, given, null_id):
     """The highest sum of any accepted tokens, by trying all."""
     length, size = len(logits), len(table.classes)
-    scores = [scores_of(row) for row in logits]
+    scores = [scores_of(row, table, null_id) for row in logits]
     best = -math.inf
     for tokens in itertools.product(range(size), repeat=length):
         if any(g is not None and g != t for g, t in zip(given, tokens, strict=True)):

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tests.diffusion.plain_automata import plain_best
+
 B, N, V, MASK = 3, 7, 11, 10
 TABLE = jnp.asarray(np.random.default_rng(0).normal(size=(V, V)), jnp.float32)
 PLACE = jnp.asarray(np.random.default_rng(1).normal(size=(N, V)), jnp.float32)
@@ -63,8 +65,11 @@ def uniforms(key):
     return jnp.stack([jax.random.uniform(jax.random.fold_in(key, i)) for i in range(N)])
 
 
-def plain_loop(predict, tokens, value_mask, keys, config, bias):
-    """(tokens, confidence, per step (revealed, tokens, confidence, whether it predicted))."""
+def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), null_id=None):
+    """(tokens, confidence, per step (revealed, tokens, confidence, whether it predicted)).
+
+    constrained: (row, its positions, table) of each slot whose tokens must be accepted.
+    """
     tokens, value_mask, bias = np.array(tokens), np.asarray(value_mask), np.asarray(bias)
     confidence = np.ones((B, N), np.float32)
     trace = []
@@ -92,22 +97,31 @@ def plain_loop(predict, tokens, value_mask, keys, config, bias):
             token_key, place_key = jax.random.split(keys[b]) if config.ancestral else (keys[b], None)
             noise_key = token_key if config.ancestral else jax.random.fold_in(token_key, step)
             noise = np.asarray(gumbels(noise_key)) if config.temperature > 0 else None
-            proposal, probability = {}, {}
-            for i in masked:
+            proposal, probability, everything = {}, {}, {}
+            for i in range(N):
                 scores = logits[b, i, :MASK]
                 if config.guidance:
                     given, not_given = (np.log(softmax(x[b, i, :MASK])) for x in (logits, blind))
                     scores = (1 + config.guidance) * given - config.guidance * not_given
                 scores = scores + bias[b, i, :MASK]
                 if config.credit:
-                    best = scores.argmax()
-                    credit[b, i, best] += softmax(scores)[best] ** config.credit_power
+                    if i in masked:
+                        best = scores.argmax()
+                        credit[b, i, best] += softmax(scores)[best] ** config.credit_power
                     scores = scores + config.credit * np.log(1 + credit[b, i])
                 chances = softmax(scores)
                 if config.temperature > 0:
                     scores = scores / config.temperature + noise[i, :MASK]
                 proposal[i] = int(np.argmax(scores))
-                probability[i] = chances[proposal[i]]
+                everything[i] = scores, chances
+            for row, places, table in constrained:
+                if row == b:
+                    stands = [None if i in masked else int(tokens[b, i]) for i in places]
+                    found, _ = plain_best(table, [everything[i][0] for i in places], stands, null_id)
+                    if found is not None:
+                        proposal.update(zip(places, found, strict=True))
+            for i in masked:
+                probability[i] = everything[i][1][proposal[i]]
                 running[b, i] = max(running[b, i], probability[i])
             by_confidence = sorted(masked, key=lambda i: (-probability[i], i))
             if left == 1:
