@@ -7,7 +7,7 @@ import sys
 
 NAMES = (
     "startup", "conversion", "throughput", "parity", "accuracy", "routing", "sharded_load", "quantised", "train_step",
-    "samplers", "ablation", "said_values",
+    "samplers", "ablation", "constraints", "said_values",
 )  # fmt: skip
 
 
