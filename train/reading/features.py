@@ -29,7 +29,7 @@ from .row_store import Part, Progress, RowStore, is_complete, new_store
 
 # Few sizes mean few programs to compile.
 _SLOTS = (48, 64, 96, 128, 192, 256)
-_FIELDS = (4, 8)
+_FIELDS = (4, 8, 16)
 _CANDIDATES = (8, 32)
 # Rows after which what was read is safe.
 _SAVED_EVERY = 100
@@ -71,7 +71,7 @@ def extract(
 ) -> FeatureStore:
     """The store of `rows` under `root`, read from the base where it is not there yet.
 
-    Rows too long for a pass are left out.
+    Rows too long for a pass are left out, and those of tools with more fields than it holds.
     """
     folder = root / f"{name}-{store_key(base, rows)}"
     if not is_complete(folder):
@@ -101,7 +101,10 @@ def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, Too
     def key_tokens(tool: Tool) -> int:
         return sum(len(key_ids(base, field)) for field in tool.fields)
 
-    for group in passes(base, rows, room=lambda tool: _SLOTS[-1] - key_tokens(tool)):
+    def room(tool: Tool) -> int:
+        return _SLOTS[-1] - key_tokens(tool) if len(tool.fields) <= _FIELDS[-1] else 0
+
+    for group in passes(base, rows, room):
         tool, prefix = group.tool, group.known.prefix
         slots = up(group.longest + key_tokens(tool), _SLOTS)
         listed = max((len(field.candidates) for field in tool.fields), default=0)
