@@ -157,6 +157,7 @@ def batch_shapes(settings: CompileSettings) -> TokenBatch:
             presence=flag(FIELDS),
             candidate=by_field,
             copied=by_field,
+            further=ids(query),
         ),
     )
 

@@ -15,7 +15,7 @@ from jaxdiff.agent.extraction import Extraction, schema_tool
 from jaxdiff.agent.fill_ar import fill_ar
 from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.agent.fill_parallel import fill_parallel
-from jaxdiff.agent.filled import Filling
+from jaxdiff.agent.filled import FilledField, Filling
 from jaxdiff.agent.heads import Head, find_head, find_router
 from jaxdiff.agent.messages import Message, parse_messages
 from jaxdiff.agent.options import Options
@@ -200,14 +200,18 @@ def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
     for found in kept.values():
         confidence *= found.confidence
 
-    def in_query(source: tuple[int, int] | None) -> tuple[int, int] | None:
-        return None if source is None else (source[0] + planned.start, source[1] + planned.start)
+    def in_query(source: tuple[int, int]) -> tuple[int, int]:
+        return source[0] + planned.start, source[1] + planned.start
+
+    def result_of(found: FilledField) -> FieldResult:
+        source = None if found.source is None else in_query(found.source)
+        return FieldResult(found.confidence, source, found.by, tuple(map(in_query, found.sources)))
 
     return ToolCall(
         name=tool.name,
         arguments=merged.arguments,
         confidence=confidence,
-        fields={there[n][0]: FieldResult(f.confidence, in_query(f.source), f.by) for n, f in kept.items()},
+        fields={there[name][0]: result_of(found) for name, found in kept.items()},
         dropped=merged.dropped,
         repaired=merged.repaired,
         trace=filling.trace if trace else None,

@@ -53,7 +53,7 @@ def best_spans(
         for last in np.argsort(-end[first, :count])[:ENDS].tolist():
             if last < first:
                 continue
-            a, b = _trimmed(query, offsets[first][0], offsets[last][1])
+            a, b = trimmed(query, offsets[first][0], offsets[last][1])
             if a >= b:
                 continue
             score = float(start[first] + end[first, last])
@@ -117,6 +117,7 @@ def valid_value(text: str, field: Field) -> Any:
     return value if check_value(value, field) is None else None
 
 
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Start and end of a part of a text without the spaces around it."""
     words = text[start:end]
     return start + len(words) - len(words.lstrip()), end - (len(words) - len(words.rstrip()))

@@ -21,6 +21,7 @@ from jaxdiff.agent.asked import Asked, Present
 from jaxdiff.agent.assignment import Span, assign, best_spans, understood, valid_value
 from jaxdiff.agent.compose import Composed, Composition, compose
 from jaxdiff.agent.filled import FilledField, Filling
+from jaxdiff.agent.items_apart import ItemsApart, items_apart
 from jaxdiff.agent.query_features import stack_rows
 from jaxdiff.agent.reading import CallFeatures, Reading, read_calls
 from jaxdiff.base.buckets import CALLS, bucket
@@ -95,7 +96,7 @@ def _fill_together(
 ) -> list[Filling]:
     rows = bucket(len(asked), CALLS, "calls")
     encoding = head.encode(stack_rows([reading.features for reading, _ in asked], rows))
-    names = ("span_start", "span_end", "presence", "copied", "candidates")
+    names = ("span_start", "span_end", "owner", "presence", "copied", "candidates")
     seen = jax.device_get({name: getattr(encoding, name) for name in names})
     plans = [
         _plan(reading, {name: value[row] for name, value in seen.items()}, present)
@@ -114,15 +115,16 @@ def _fill_together(
 class _Plan:
     """What the encoding says of a call before anything is composed; fields by their numbers.
 
-    wanted: fields that the call has. spans: words of the query for those of them without listed candidates. composed:
-    those whose words do not give the value. said: words that name one of the listed candidates. presence: [F]
-    probability. candidates: [F, C] log-probability.
+    wanted: fields that the call has. spans: words of the query for those of them without listed candidates. apart:
+    lists of which the span says only a part. composed: fields whose words do not give the value. said: words that name
+    one of the listed candidates. presence: [F] probability. candidates: [F, C] log-probability.
     """
 
     reading: CallFeatures
     present: Present
     wanted: list[int]
     spans: dict[int, Span | None]
+    apart: dict[int, ItemsApart]
     composed: list[int]
     said: dict[int, Span]
     presence: np.ndarray
@@ -139,15 +141,24 @@ def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) 
     texts = [i for i in wanted if not fields[i].candidates]
     possible = [best_spans(seen["span_start"][i], seen["span_end"][i], fields[i], query, offsets) for i in texts]
     spans = dict(zip(texts, assign(possible), strict=True))
-    copied = 1 / (1 + np.exp(-seen["copied"].astype(np.float64)))
-    composed = [i for i in texts if copied[i] < 0.5 or (s := spans[i]) is None or not s.understood]
     listed = {
         i: best_spans(seen["span_start"][i], seen["span_end"][i], fields[i], query, offsets)[:1]
         for i in wanted
         if fields[i].candidates
     }
     said = {i: best[0] for i, best in listed.items() if best and best[0].understood}
-    return _Plan(reading, present, wanted, spans, composed, said, presence, seen["candidates"])
+    found_spans = {i: span for i, span in spans.items() if span is not None}
+    covered = [*found_spans.values(), *said.values()]
+    apart = {
+        i: found
+        for i, span in found_spans.items()
+        # Number 0 of the owners is nobody.
+        if (found := items_apart(seen["owner"][i + 1], fields[i], span, covered, query, offsets)) is not None
+    }
+    given = {i for i, span in found_spans.items() if span.understood or i in apart}
+    copied = 1 / (1 + np.exp(-seen["copied"].astype(np.float64)))
+    composed = [i for i in texts if copied[i] < 0.5 or i not in given]
+    return _Plan(reading, present, wanted, spans, apart, composed, said, presence, seen["candidates"])
 
 
 def _is_wanted(field: Field, presence: float, present: Present) -> bool:
@@ -176,12 +187,17 @@ def _filling(plan: _Plan, composed: Composed | None) -> Filling:
                 field.candidates[best], float(np.exp(logprob[best])) * certainty, "candidate"
             )
             continue
-        span = plan.spans[i]
+        span, apart = plan.spans[i], plan.apart.get(i)
+        words_give = apart is not None or (span is not None and span.understood)
         # Composed words that are no value give way to the query's own, if those are one.
-        if i in texts and (understood(texts[i][0], field) or span is None or not span.understood):
+        if i in texts and (understood(texts[i][0], field) or not words_give):
             text, confidence = texts[i]
             if text or field.required:
                 filled[field.name] = FilledField(text, confidence * certainty, "compose")
+        elif apart is not None:
+            sources = tuple((place.start, place.end) for place in apart.places)
+            confidence = min(1.0, float(np.exp(apart.score))) * certainty
+            filled[field.name] = FilledField(apart.value, confidence, "copy", sources=sources)
         elif span is not None:
             source = (span.start, span.end)
             confidence = min(1.0, float(np.exp(span.score))) * certainty

@@ -18,13 +18,15 @@ class FilledField:
 
     value: typed where it was chosen from candidates, else words that `merge` turns into the typed value.
     confidence: probability in [0, 1]. by: "copy", "candidate", "compose", "ar" or "parallel".
-    source: (start, end), code points of the query that hold the value, or None.
+    source: (start, end), code points of the query that hold the value, or None. sources: of a list said in several
+    places, each of them in the order of the query; `source` is None then.
     """
 
     value: Any
     confidence: float
     by: str
     source: tuple[int, int] | None = None
+    sources: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

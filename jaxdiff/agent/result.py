@@ -13,12 +13,14 @@ class FieldResult:
     """How one value came about.
 
     confidence: in [0, 1]. source: [start, end) in code points of the query where the value stands, or None.
-    by: "copy", "candidate", "compose", "ar" or "parallel".
+    by: "copy", "candidate", "compose", "ar" or "parallel". sources: of a list whose items stand apart, each place;
+    `source` is None then.
     """
 
     confidence: float
     source: tuple[int, int] | None
     by: str
+    sources: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class ToolCall:
                     "confidence": round(found.confidence, 4),
                     "source": None if found.source is None else list(found.source),
                     "by": found.by,
+                    **({"sources": [list(place) for place in found.sources]} if found.sources else {}),
                 }
                 for pointer, found in self.fields.items()
             },

@@ -21,7 +21,8 @@ def show_call(console: Console, call: ToolCall, query: str) -> None:
         table.add_column(heading)
     for pointer, found in call.fields.items():
         name = pointer[1:].replace("~1", "/").replace("~0", "~")
-        words = "" if found.source is None else query[slice(*found.source)]
+        places = found.sources if found.source is None else (found.source,)
+        words = " … ".join(query[slice(*place)] for place in places)
         value = json.dumps(value_at(call.arguments, pointer), ensure_ascii=False)
         table.add_row(*map(escape, (name, value, f"{found.confidence:.2f}", found.by, words)))
     console.print(table)

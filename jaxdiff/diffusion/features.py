@@ -118,6 +118,8 @@ class Labels:
     start, end: [B, F] int32 first and last query token of the value's span, -1 where none is known.
     presence: [B, F] bool.        candidate: [B, F] int32, -1 where the field has no candidates or is absent.
     copied: [B, F] int32: 1 the span's words give the value, 0 they do not, -1 unknown (absent or candidate field).
+    further: [B, T] int32 field of which the query token says an item that stands apart from the span, -1 elsewhere;
+        None where nothing does.
     teacher_ids: [B, N, K] int32 the frozen base's most probable tokens at each canvas position, given the value before
         it; teacher_logprob: [B, N, K] their log-probabilities, -inf where there is none. None where not asked for.
     """
@@ -128,5 +130,6 @@ class Labels:
     presence: Array
     candidate: Array
     copied: Array
+    further: Array | None = None
     teacher_ids: Array | None = None
     teacher_logprob: Array | None = None

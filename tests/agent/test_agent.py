@@ -116,7 +116,8 @@ def test_what_comes_back_is_valid_or_a_required_value_is_missing(schema, query, 
         value, found = call.arguments[field.name], call.fields[field.pointer]
         assert check_value(value, field) is None and 0 <= found.confidence <= 1
         assert found.by in (["candidate"] if field.candidates else ["copy", "compose"])
-        assert (found.source is not None) == (found.by == "copy")
+        assert (found.source is not None or len(found.sources) > 1) == (found.by == "copy")
+        assert found.source is None or not found.sources
         if found.source is not None:
             # The words proper, in code points of the query as the user wrote it.
             said = query[slice(*found.source)]

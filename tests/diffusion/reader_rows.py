@@ -112,4 +112,12 @@ def random_labels(rng, query: QueryFeatures, canvas: Canvas, config: ReaderConfi
                 copied[row, i] = rng.integers(2)
     known = [i for i in range(config.canvas_vocab_size) if i != config.mask_id]
     tokens = rng.choice(known, canvas.field.shape).astype(np.int32)
-    return Labels(tokens=tokens, start=start, end=end, presence=presence, candidate=candidate, copied=copied)
+    # Some of the tokens in no span say a further item.
+    length = query.token_mask.shape[1]
+    place = np.arange(length)[None, None]
+    covered = ((start[..., None] <= place) & (place <= end[..., None]) & (start[..., None] >= 0)).any(1)
+    further = rng.integers(-1, query.field_mask.sum(1)[:, None], (rows, length)).astype(np.int32)
+    further = np.where(covered | ~query.token_mask, -1, further)
+    return Labels(
+        tokens=tokens, start=start, end=end, presence=presence, candidate=candidate, copied=copied, further=further
+    )

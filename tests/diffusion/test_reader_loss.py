@@ -17,6 +17,7 @@ from jaxdiff.diffusion.reader.loss import OWNER_WEIGHT, loss
 from jaxdiff.diffusion.schedules import LogLinear
 from jaxdiff.errors import ConfigError
 from tests.diffusion.reader_rows import (
+    AXES,
     padded_query,
     random_canvas,
     random_embedding,
@@ -83,8 +84,9 @@ def test_parts_equal_plain_loops(batch, parts):
                 total["copied"] += np.log1p(np.exp(-odds))
         for token in np.flatnonzero(query.token_mask[row]):
             owners = [i for i in range(3) if 0 <= labels.start[row, i] <= token <= labels.end[row, i]]
-            owner = owners[0] + 1 if owners else 0
+            owner = owners[0] + 1 if owners else labels.further[row, token] + 1
             total["owner"] -= OWNER_WEIGHT * said.owner[row, owner, token]
+    assert (labels.further >= 0).sum() >= 2
     assert (labels.start >= 0).sum() >= 2 and (labels.candidate >= 0).sum() >= 2
     for name, value in total.items():
         assert parts[name] == pytest.approx(value / fields, rel=1e-4, abs=1e-6), name
@@ -116,6 +118,7 @@ def test_padding_does_not_matter(batch, parts):
     more = ((0, 0), (0, 1))
     padded = labels.replace(
         presence=np.pad(labels.presence, more),
+        further=np.pad(labels.further, ((0, 0), (0, 3)), constant_values=-1),
         **{n: np.pad(getattr(labels, n), more, constant_values=-1) for n in ("start", "end", "candidate", "copied")},
     )
     batch = batch.replace(features=batch.features.replace(query=query), labels=padded)
@@ -145,7 +148,7 @@ def test_statistics_and_features_get_no_gradient(loss_and_gradients):
     idle = {name for name, size in trained.items() if size < 1e-6}
     assert all(name.endswith("['bias']") for name in idle) and len(idle) < len(trained) / 5
     numbers = [x for x in jax.tree.leaves(of_features) if x.dtype == np.float32]
-    assert len(numbers) == 10 and not any(x.any() for x in numbers)
+    assert len(numbers) == len(AXES) + 1 and not any(x.any() for x in numbers)
 
 
 def test_the_loss_follows_the_key(loss_and_gradients):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jaxdiff.agent.items_apart import join_items
 from jaxdiff.agent.prompting import example_ids, key_ids, query_prompt, tool_prompt
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.errors import FillError
@@ -66,7 +67,9 @@ def inspect_row(base: FrozenBase, row: Row) -> Inspection:
     fields, texts = [], {}
     for i, field in enumerate(tool.fields):
         first, last = int(labels.start[i]), int(labels.end[i])
-        words = row.query[asked.offsets[first][0] : asked.offsets[last][1]].strip() if first >= 0 else ""
+        places = [(first, last), *((a, b) for owner, a, b in labels.further if owner == i)] if first >= 0 else []
+        parts = [row.query[asked.offsets[a][0] : asked.offsets[b][1]].strip() for a, b in places]
+        words = " … ".join(parts)
         chosen = int(labels.candidate[i])
         candidate = field.candidates[chosen] if chosen >= 0 else None
         slot, size = slots.get(i, (None, 0))
@@ -75,7 +78,7 @@ def inspect_row(base: FrozenBase, row: Row) -> Inspection:
             if chosen >= 0:
                 texts[field.name] = candidate
         elif present and labels.copied[i] == 1:
-            texts[field.name] = words
+            texts[field.name] = join_items(parts, field) if len(parts) > 1 else words
         elif present and slot is not None:
             texts[field.name] = slot.removeprefix(" ")
         seen = SeenField(

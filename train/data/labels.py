@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from jaxdiff.agent.items_apart import join_items
 from jaxdiff.agent.prompting import tokens_at
 from jaxdiff.schema.budget import slot_tokens
 from jaxdiff.schema.equality import same_value
@@ -16,7 +17,7 @@ from jaxdiff.schema.tools import Tool
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value, write_value
 
 from .rows import Row
-from .spans import Span, find_spans
+from .spans import Span, find_items, find_spans
 
 Encode = Callable[[str], Sequence[int]]
 Slot = tuple[int, tuple[int, ...], int]
@@ -27,7 +28,8 @@ Slot = tuple[int, tuple[int, ...], int]
 class RowLabels:
     """One row's `Labels`, unpadded (F fields).
 
-    start, end, candidate, copied: [F] int32. presence: [F] bool. slots: of the values that may be composed.
+    start, end, candidate, copied: [F] int32. presence: [F] bool. slots: of the values that may be composed. further:
+    (number of the field, first token, last token) of each item of a list that is said apart from the first.
     """
 
     start: np.ndarray
@@ -36,6 +38,7 @@ class RowLabels:
     candidate: np.ndarray
     copied: np.ndarray
     slots: tuple[Slot, ...]
+    further: tuple[tuple[int, int, int], ...] = ()
 
     def slot_copied(self, slot: int) -> int:
         """`copied` of the field that a slot belongs to."""
@@ -49,7 +52,9 @@ def label_row(row: Row, tool: Tool, offsets: Sequence[tuple[int, int]], encode: 
     candidate, copied = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
     presence = np.zeros(count, bool)
     slots = []
+    further: list[tuple[int, int, int]] = []
     values, spans = flat_values(tool.fields, row.arguments), field_spans(row, tool)
+    apart = places_apart(row.query, tool, values, spans, offsets)
     for i, field in enumerate(tool.fields):
         if field.name not in values:
             continue
@@ -62,6 +67,10 @@ def label_row(row: Row, tool: Tool, offsets: Sequence[tuple[int, int]], encode: 
                 found = fewest_tokens(found, offsets, row.query, field, value)
             if found is not None:
                 start[i], end[i] = found
+        elif (places := apart.get(field.name)) is not None:
+            copied[i] = int(same_value(join_items([row.query[slice(*words)] for words, _ in places], field), value))
+            start[i], end[i] = places[0][1]
+            further += [(i, *tokens) for _, tokens in places[1:]]
         if field.candidates:
             candidate[i] = next((j for j, c in enumerate(field.candidates) if same_value(c, value)), -1)
             continue
@@ -69,7 +78,7 @@ def label_row(row: Row, tool: Tool, offsets: Sequence[tuple[int, int]], encode: 
         ids, size = tuple(encode(" " + write_value(value))), slot_tokens(field, encode)
         if len(ids) <= size:
             slots.append((i, ids, size))
-    return RowLabels(start, end, presence, candidate, copied, tuple(slots))
+    return RowLabels(start, end, presence, candidate, copied, tuple(slots), tuple(further))
 
 
 def fewest_tokens(
@@ -125,3 +134,22 @@ def field_spans(row: Row, tool: Tool) -> dict[str, Span]:
         found = find_spans(row.query[start:end], parts)
         spans |= {name: (start + first, start + last) for name, (first, last) in found.items()}
     return spans
+
+
+def places_apart(
+    query: str, tool: Tool, values: Mapping[str, object], spans: Mapping[str, Span], offsets: Sequence[tuple[int, int]]
+) -> dict[str, list[tuple[Span, tuple[int, int]]]]:
+    """field -> words and tokens (first, last) of each item, in the order of the query, where a list is said apart.
+
+    values: of the fields that the call has. spans: of those of them that are said in one place.
+    """
+    found: dict[str, list[tuple[Span, tuple[int, int]]]] = {}
+    for field in tool.fields:
+        value = values.get(field.name)
+        if field.kind is not Kind.ARRAY or not isinstance(value, list) or field.name in spans:
+            continue
+        words = find_items(query, value, list(spans.values()))
+        known = [(span, tokens) for span in words if (tokens := tokens_at(offsets, query, *span)) is not None]
+        if words and len(known) == len(words):
+            found[field.name] = known
+    return found

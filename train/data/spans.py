@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from text_to_num import find_numbers
@@ -60,6 +62,18 @@ def find_spans(query: str, arguments: dict[str, Any]) -> dict[str, Span]:
         if unambiguous or (not _is_number(arguments[name]) and _length(free[0]) >= _MIN_REPEATED):
             spans[name] = free[0]
     return {name: spans[name] for name in arguments if name in spans}
+
+
+def find_items(query: str, items: list[Any], taken: Sequence[Span] = ()) -> list[Span]:
+    """Where each item of a list is said that no small window holds, from left to right; [] where that is not clear.
+
+    It is clear where each of at least two items has its own place, by the rules of `find_spans`, outside of `taken`,
+    where other values are said.
+    """
+    found = sorted(find_spans(query, {str(number): item for number, item in enumerate(items)}).values())
+    apart = all(before[1] <= after[0] for before, after in itertools.pairwise(found))
+    own = not any(_overlap(span, other) for span in found for other in taken)
+    return found if len(found) == len(items) > 1 and apart and own else []
 
 
 def _is_number(value: Any) -> bool:

@@ -56,7 +56,7 @@ class Batches:
         labels = [self._labels[store][row] for store, row in drawn[rows]]
         query = pad_queries(stores, fields, tokens_padded, CANDIDATES)
         canvas, tokens = lay_canvas(labels, orders, self._null_id)
-        asked = pad_labels(labels, fields, CANDIDATES, tokens)
+        asked = pad_labels(labels, fields, tokens_padded, CANDIDATES, tokens)
         if self._teachers is not None:
             taught = [(self._teachers[store], row) for store, row in drawn[rows]]
             ids, logprob = _lay_teaching(labels, orders, taught)
@@ -107,8 +107,8 @@ def pad_queries(rows: Sequence[tuple[FeatureStore, int]], fields: int, tokens: i
     return join(facts, evidence)
 
 
-def pad_labels(labels: Sequence[RowLabels], fields: int, candidates: int, tokens: np.ndarray) -> Labels:
-    """Labels of some rows, padded; a candidate that was cut counts as unknown."""
+def pad_labels(labels: Sequence[RowLabels], fields: int, query: int, candidates: int, tokens: np.ndarray) -> Labels:
+    """Labels of some rows, padded; a candidate that was cut counts as unknown. query: number of its tokens."""
 
     def padded(name: str, fill: int, dtype: type) -> np.ndarray:
         out: np.ndarray = np.full((len(labels), fields), fill, dtype)
@@ -118,6 +118,10 @@ def pad_labels(labels: Sequence[RowLabels], fields: int, candidates: int, tokens
         return out
 
     candidate = padded("candidate", -1, np.int32)
+    further = np.full((len(labels), query), -1, np.int32)
+    for i, label in enumerate(labels):
+        for field, first, last in label.further:
+            further[i, first : last + 1] = field
     return Labels(
         tokens=tokens,
         start=padded("start", -1, np.int32),
@@ -125,6 +129,7 @@ def pad_labels(labels: Sequence[RowLabels], fields: int, candidates: int, tokens
         presence=padded("presence", 0, bool),
         candidate=np.where(candidate < candidates, candidate, -1),
         copied=padded("copied", -1, np.int32),
+        further=further,
     )
 
 

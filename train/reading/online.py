@@ -152,7 +152,7 @@ class TokenBatches:
             block=block,
             facts=facts_of(words, len(drawn), FIELDS, query, CANDIDATES),
             canvas=canvas,
-            labels=pad_labels(labels, FIELDS, CANDIDATES, tokens),
+            labels=pad_labels(labels, FIELDS, query, CANDIDATES, tokens),
         )
 
 

@@ -79,10 +79,12 @@ def _cross_entropy(logprob: Array, target: Array) -> Array:
 
 
 def _owner_loss(encoding: Encoding, batch: Batch) -> Array:
-    """Each query token belongs to the field whose span holds it, or to none."""
+    """Each query token belongs to the field whose span holds it or whose value is said there too, or to none."""
     start, end = batch.labels.start[..., None], batch.labels.end[..., None]
     position = jnp.arange(encoding.token_mask.shape[1])[None, None]
     holds = (start >= 0) & (start <= position) & (position <= end)
-    owner = jnp.where(holds.any(1), jnp.argmax(holds, 1) + 1, 0)
+    further = batch.labels.further
+    otherwise = 0 if further is None else further + 1
+    owner = jnp.where(holds.any(1), jnp.argmax(holds, 1) + 1, otherwise)
     chosen = jnp.take_along_axis(encoding.owner, owner[:, None], axis=1)[:, 0]
     return jnp.where(encoding.token_mask, -chosen, 0.0).sum()

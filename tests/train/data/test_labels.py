@@ -97,6 +97,28 @@ def test_words_that_mean_a_number_or_a_list_are_copied():
     assert (listed.start[1], listed.end[1]) == (0, 2)
 
 
+@pytest.mark.parametrize(
+    ("parts", "to", "place", "further", "copied"),
+    [
+        (["nails", "glue"], "Bo", (3, 3), ((1, 9, 9),), 1),
+        (["glue", "nails"], "Bo", (3, 3), ((1, 9, 9),), 0),
+        (["nails", "Glue"], "Bo", (3, 3), ((1, 9, 9),), 1),
+        (["nails", "screws"], "Bo", (-1, -1), (), 0),
+        (["nails"], "Bo", (3, 3), (), 1),
+        (["nails", "Bo"], "Bo", (-1, -1), (), 0),
+    ],
+    ids=["apart", "other order", "other case", "not said", "one item", "another value's words"],
+)
+def test_items_apart_have_their_own_places(parts, to, place, further, copied):
+    tokens = ["Send", " Bo", " some", " nails", ",", " and", " when", " there", ",", " glue", " too"]
+    query = "".join(tokens)
+    said = {"to": "Bo"} | ({"parts": "nails"} if len(parts) == 1 else {})
+    found = labels_of({"to": to, "parts": parts}, said, query, tokens, SEND)
+    assert (found.start[1], found.end[1]) == place
+    assert found.further == further and found.copied[1] == copied
+    assert (found.start[0], found.end[0]) == (1, 1)
+
+
 def test_a_slot_holds_the_value_after_a_space():
     found = labels_of({"what": "x", "count": 12}, {})
     fields = parse_tools([PAINT])[0].fields

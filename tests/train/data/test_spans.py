@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from jaxdiff.schema.leaves import fields_of
 from jaxdiff_train.data.labels import label_source
-from jaxdiff_train.data.spans import find_spans
+from jaxdiff_train.data.spans import find_items, find_spans
 
 
 @pytest.mark.parametrize(
@@ -108,3 +108,24 @@ def test_label_source(field, value, said, label):
     span = None if said is None else (5, 5 + len(said))
     fields = {entry.name: entry for entry in fields_of(PARAMETERS)}
     assert label_source(query, span, fields[field], value) == label
+
+
+@pytest.mark.parametrize(
+    ("query", "items", "said"),
+    [
+        ("add eggs to it, oh, and milk too", ["milk", "eggs"], ["eggs", "milk"]),
+        ("mix 3 of these, then come back with 12 more", [12, 3], ["3", "12"]),
+        ("add New York to it, then after lunch also York", ["York", "New York"], ["New York", "York"]),
+        ("add eggs to it", ["eggs"], []),
+        ("add eggs to it", ["eggs", "milk"], []),
+        ("add a 2 here and there a 2, and much later 7", [2, 7], []),
+        ("add a 2 here and there a 2, and much later 7", [2, 2, 7], ["2", "2", "7"]),
+        ("eggs", ["eggs", "eggs"], []),
+        ("a true story of b", [True, "b"], []),
+    ],
+)
+def test_items_that_stand_apart(query, items, said):
+    found = find_items(query, items)
+    assert [query[slice(*place)] for place in found] == said and found == sorted(found)
+    for place in found:
+        assert find_items(query, items, [place]) == []

@@ -138,5 +138,5 @@ def test_a_candidate_that_was_cut_counts_as_unknown(base, stores):
     places = [i for i, kept in enumerate(stores[0].rows) if kept.arguments.get("colour") == "red wine"]
     chosen = [labels[i] for i in places]
     tokens = np.zeros((1, CANVAS), np.int32)
-    assert pad_labels(chosen, 5, 3, tokens).candidate[0].tolist() == [-1, -1, 2, -1, 0]
-    assert pad_labels(chosen, 5, 2, tokens).candidate[0].tolist() == [-1, -1, -1, -1, 0]
+    assert pad_labels(chosen, 5, 8, 3, tokens).candidate[0].tolist() == [-1, -1, 2, -1, 0]
+    assert pad_labels(chosen, 5, 8, 2, tokens).candidate[0].tolist() == [-1, -1, -1, -1, 0]
