@@ -13,13 +13,16 @@ import numpy as np
 
 from jaxdiff.errors import UnsupportedLanguage
 from jaxdiff.schema.languages.dfa import Dfa
-from jaxdiff.schema.languages.vocabulary import MAX_CHARACTERS, Vocabulary
+from jaxdiff.schema.languages.utf8 import byte_language
+from jaxdiff.schema.languages.vocabulary import MAX_BYTES, Vocabulary
 
 MAX_ENTRIES = 1 << 22
 # A limit on the number of characters is counted exactly where that takes so few states. Else it is kept by a limit on
 # the characters of each token, where that leaves enough of them.
 MAX_COUNTING = 512
 ENOUGH_CHARACTERS = 4
+# Beyond so many states, none lies within a character: tokens that end within one are then in no text.
+MAX_WITHIN = 1024
 DEAD = 0
 
 
@@ -52,11 +55,10 @@ def token_table(language: Dfa, vocabulary: Vocabulary, length: int, *, leading_s
     leading_space: one blank before the text is no part of it, as of a value that follows a colon.
     Raises UnsupportedLanguage where the language has no such text, and for tables beyond `MAX_ENTRIES`.
     """
-    longest = MAX_CHARACTERS
+    longest = MAX_BYTES
     if language.max_characters is not None:
         longest, language = _without_limit(language, language.max_characters // length)
-    classes, columns = _walk(language, vocabulary, leading_space, longest)
-    accepting = language.after_space().accepting if leading_space else language.accepting
+    classes, columns, accepting = _walk(language, vocabulary, leading_space, longest)
     keep = _within_reach(columns, accepting, length)
     if not keep[0]:
         raise UnsupportedLanguage(_name(language), f"no text of it has at most {length} tokens")
@@ -74,9 +76,9 @@ def _without_limit(language: Dfa, characters: int) -> tuple[int, Dfa]:
     characters: how many of them each token may have so that the limit is kept without counting.
     """
     states = len(language.accepting) * (language.max_characters or 0)
-    if characters < MAX_CHARACTERS and (states <= MAX_COUNTING or characters < ENOUGH_CHARACTERS):
-        return MAX_CHARACTERS, language.counted()
-    return min(characters, MAX_CHARACTERS), replace(language, max_characters=None)
+    if characters < MAX_BYTES and (states <= MAX_COUNTING or characters < ENOUGH_CHARACTERS):
+        return MAX_BYTES, language.counted()
+    return min(characters, MAX_BYTES), replace(language, max_characters=None)
 
 
 def _name(language: Dfa) -> str:
@@ -94,28 +96,30 @@ def _distinct(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=256)
-def _walk(language: Dfa, vocabulary: Vocabulary, leading_space: bool, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """([V] int32 class of each token, [C, S] int32 where the classes lead from each state), the class `DEAD` first.
+def _walk(
+    language: Dfa, vocabulary: Vocabulary, leading_space: bool, longest: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """([V] int32 class of each token, [C, S] int32 where classes lead from each state, [S] bool accepting states).
 
-    All tokens of at most `longest` characters are walked at once, character by character, over what their beginnings do
-    to all states.
+    The class `DEAD` is the first. All tokens of at most `longest` characters are walked at once, byte by byte, over
+    what their beginnings do to all states.
     """
-    if leading_space:
-        language = language.after_space()
-    states, kinds = language.transitions.shape
+    whole = byte_language(language.after_space() if leading_space else language)
+    states = len(whole.accepting)
     refused = states  # Stands for -1, so that steps can be indexed with it.
+    moves, kind_of = np.unique(whole.transitions, axis=1, return_inverse=True)
+    kind_of, kinds = kind_of.reshape(-1).astype(np.int64), moves.shape[1]
     steps = np.full((kinds, states + 1), refused, np.int32)
-    steps[:, :states] = np.where(language.transitions < 0, refused, language.transitions).T
-    kind_of = language.class_of(vocabulary.alphabet).astype(np.int64)
+    steps[:, :states] = np.where(moves < 0, refused, moves).T
 
     dead, start = np.full(states, refused, np.int32), np.arange(states, dtype=np.int32)
     rows, places = [dead, start], {dead.tobytes(): 0, start.tobytes(): 1}
-    behaviour = (vocabulary.lengths <= longest).astype(np.int64)
+    behaviour = (vocabulary.characters <= longest).astype(np.int64)
     active = np.arange(len(vocabulary.ids))
     for depth in range(int(vocabulary.lengths[0]) if len(vocabulary.ids) else 0):
         active = active[behaviour[active] != 0]
         longer = active[: np.count_nonzero(vocabulary.lengths[active] > depth)]
-        pairs = behaviour[longer] * kinds + kind_of[vocabulary.characters[depth, longer]]
+        pairs = behaviour[longer] * kinds + kind_of[vocabulary.written[depth, longer]]
         met = np.zeros(len(rows) * kinds, bool)
         met[pairs] = True
         following = np.zeros(len(met), np.int64)
@@ -132,7 +136,9 @@ def _walk(language: Dfa, vocabulary: Vocabulary, leading_space: bool, longest: i
     classes = np.zeros(vocabulary.size, np.int32)
     classes[vocabulary.ids] = np.searchsorted(used, behaviour)
     columns = np.stack([rows[i] for i in used.tolist()])
-    return classes, np.where(columns == refused, -1, columns)
+    if states > MAX_WITHIN:
+        refused = whole.between
+    return classes, np.where(columns >= refused, -1, columns), whole.accepting
 
 
 def _within_reach(columns: np.ndarray, accepting: np.ndarray, length: int) -> np.ndarray:

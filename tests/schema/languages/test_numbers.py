@@ -57,7 +57,7 @@ def is_between(value, low, high, no_low, no_high):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(bounds, bounds, st.booleans(), st.booleans(), steps, st.booleans())
 def test_a_number_is_accepted_exactly_if_it_is_within_bounds_and_a_multiple(
     low, high, no_low, no_high, multiples, whole
@@ -82,7 +82,7 @@ def test_integers_of_any_size_are_exact(value, bound):
         assert integer_language(maximum=bound).accepts(str(number)) is (number <= bound)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.decimals(-(10**9), 10**9, places=4).map(float) | st.sampled_from([1.5, 1e-07, 0.1, 1e13, 123456.789, -0.001]))
 def test_usual_floats_are_numbers_as_json_writes_them(value):
     assume(value != 0 or str(value)[0] != "-")
