@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,15 +19,19 @@ import numpy as np
 from jax import Array
 
 from jaxdiff.agent.assignment import Span
+from jaxdiff.agent.constraints import canvas_constraint, field_table
 from jaxdiff.agent.filled import FillTrace
 from jaxdiff.base.buckets import CALLS, TOKENS, bucket
 from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.diffusion.automata import Constraint
+from jaxdiff.diffusion.block_order import block_numbers
 from jaxdiff.diffusion.denoise import DenoiseConfig, DenoiseResult, denoise
 from jaxdiff.diffusion.features import Canvas
 from jaxdiff.diffusion.reader import head as reader
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.trunk import Encoding
-from jaxdiff.schema.budget import slot_tokens
+from jaxdiff.schema.budget import grown_slot, slot_tokens
+from jaxdiff.schema.languages.token_table import TokenTable
 from jaxdiff.schema.tools import Tool
 
 
@@ -36,7 +40,8 @@ class Composition:
     """A call with fields to be composed.
 
     row: its row in the encoding. spans: number of each text field -> words of the query for it. fields: numbers of
-    those that are composed.
+    those that are composed. sizes: tokens of slots that have grown, by number of the field. texts: what was composed
+    before, by number of the field.
     """
 
     row: int
@@ -44,14 +49,20 @@ class Composition:
     query: str
     spans: dict[int, Span | None]
     fields: list[int]
+    sizes: dict[int, int] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Composed:
-    """Text and confidence of each composed field, by its number, and how they came about."""
+    """Text and confidence of each composed field, by its number, and how they came about.
+
+    full: tokens of the slots that are filled to their end, by number of the field: the text may go on behind it.
+    """
 
     texts: dict[int, tuple[str, float]]
     trace: FillTrace
+    full: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,10 +90,47 @@ def compose(
 ) -> list[Composed]:
     """Composes the fields of calls, no more than the largest bucket holds, in one batch.
 
+    Numbers, and strings with bounds, formats or patterns, come out as texts that their schemas allow. A slot that is
+    filled to its end grows, and only its field is composed again.
     Raises InputError for a canvas beyond the largest bucket.
     """
-    if not calls:
-        return []
+    found = _compose_once(base, config, params, encoding, calls, denoising, seed) if calls else []
+    while again := [
+        (place, larger)
+        for place, (call, here) in enumerate(zip(calls, found, strict=True))
+        if (larger := _grown(base, config, call, here)) is not None
+    ]:
+        grown = [larger for _, larger in again]
+        calls = list(calls)
+        for (place, larger), anew in zip(
+            again, _compose_once(base, config, params, encoding, grown, denoising, seed), strict=True
+        ):
+            calls[place] = replace(larger, fields=calls[place].fields)
+            still = {i: size for i, size in found[place].full.items() if i not in anew.texts}
+            found[place] = Composed(found[place].texts | anew.texts, anew.trace, still | anew.full)
+    return found
+
+
+def _grown(base: FrozenBase, config: ReaderConfig, call: Composition, found: Composed) -> Composition | None:
+    """The call with larger slots for the fields that filled theirs; None where none can grow, or the canvas cannot."""
+    fields = call.tool.fields
+    larger = {i: more for i, size in found.full.items() if (more := grown_slot(fields[i], size)) is not None}
+    if not larger:
+        return None
+    texts = {i: text for i, (text, _) in found.texts.items() if i not in larger}
+    grown = replace(call, fields=sorted(larger), sizes=call.sizes | larger, texts=call.texts | texts)
+    return grown if len(_slots(base, config, grown).tokens) <= TOKENS[-1] else None
+
+
+def _compose_once(
+    base: FrozenBase,
+    config: ReaderConfig,
+    params: dict[str, Any],
+    encoding: Encoding,
+    calls: Sequence[Composition],
+    denoising: DenoiseConfig,
+    seed: int,
+) -> list[Composed]:
     rows, names = bucket(len(calls), CALLS, "calls"), {config.mask_id: "·", config.null_id: ""}
     slots = [_slots(base, config, call) for call in calls]
     sizes = [
@@ -92,20 +140,31 @@ def compose(
     canvas = Canvas(field=np.full(shape, -1, np.int32), offset=np.zeros(shape, np.int32), exists=np.zeros(shape, bool))
     tokens, content = np.full(shape, config.null_id, np.int32), np.zeros(rows, np.uint32)
     owner = np.zeros(rows, np.int32)
+    held: list[tuple[TokenTable, range]] = []
+    tabled: list[set[int]] = [set() for _ in calls]
     for row, (here, call) in enumerate(zip(slots, calls, strict=True)):
         length = len(here.tokens)
         canvas.field[row, :length], canvas.offset[row, :length] = here.field, here.offset
         canvas.exists[row, :length], tokens[row, :length] = True, here.tokens
         owner[row], content[row] = call.row, zlib.crc32(f"{call.tool.name}\n{call.query}".encode())
+        for i in call.fields:
+            place = here.of(i)
+            if (table := field_table(base, call.tool.fields[i], place.stop - place.start)) is not None:
+                held.append((table, range(row * shape[1] + place.start, row * shape[1] + place.stop)))
+                tabled[row].add(i)
     chosen = _take(encoding, owner)
+    constraint = canvas_constraint(held, shape, base)
+    key = jax.random.key(seed)
     result = jax.device_get(
-        _denoise(config, denoising, params, chosen, canvas, tokens, jax.random.key(seed), content, base.embedding)
+        _denoise(config, denoising, params, chosen, canvas, tokens, key, content, base.embedding, constraint)
     )
     found = []
     for row, (here, call) in enumerate(zip(slots, calls, strict=True)):
-        texts = {i: _text(base, config, result, row, here.of(i)) for i in call.fields}
+        texts = {i: _text(base, config, result, row, here.of(i), i in tabled[row]) for i in call.fields}
+        taken = {i: result.tokens[row, here.of(i)] for i in call.fields}
+        full = {i: len(value) for i, value in taken.items() if config.null_id not in value}
         owners = tuple(call.tool.fields[i].name for i in here.field)
-        found.append(Composed(texts, FillTrace.of(base, result.trace, row, owners, names)))
+        found.append(Composed(texts, FillTrace.of(base, result.trace, row, owners, names), full))
     return found
 
 
@@ -114,11 +173,12 @@ def _slots(base: FrozenBase, config: ReaderConfig, call: Composition) -> _Slots:
     field: list[int] = []
     offset: list[int] = []
     for i, span in call.spans.items():
-        size = slot_tokens(call.tool.fields[i], base.encode)
+        size = call.sizes.get(i) or slot_tokens(call.tool.fields[i], base.encode)
         if i in call.fields:
             content = [config.mask_id] * size
         else:
-            known = [] if span is None else base.encode(" " + call.query[span.start : span.end])[:size]
+            text = call.texts.get(i, "" if span is None else call.query[span.start : span.end])
+            known = base.encode(f" {text}")[:size] if text else []
             content = known + [config.null_id] * (size - len(known))
         tokens += content
         field += [i] * size
@@ -126,12 +186,16 @@ def _slots(base: FrozenBase, config: ReaderConfig, call: Composition) -> _Slots:
     return _Slots(tokens, field, offset)
 
 
-def _text(base: FrozenBase, config: ReaderConfig, result: DenoiseResult, row: int, slot: slice) -> tuple[str, float]:
+def _text(
+    base: FrozenBase, config: ReaderConfig, result: DenoiseResult, row: int, slot: slice, exact: bool
+) -> tuple[str, float]:
+    """Text and confidence of a slot. exact: but for the blank before it, every character counts."""
     value = result.tokens[row, slot].tolist()
     length = value.index(config.null_id) if config.null_id in value else len(value)
     confidence = float(np.prod(np.asarray(result.confidence[row, slot][: length + 1], np.float64)))
     words = [token for token in value[:length] if token < base.config.vocab_size]
-    return base.decode(words).strip(), min(1.0, confidence)
+    text = base.decode(words)
+    return text.removeprefix(" ") if exact else text.strip(), min(1.0, confidence)
 
 
 @jax.jit
@@ -151,6 +215,7 @@ def _denoise(
     key: Array,
     content: Array,
     embedding: Array,
+    constraint: Constraint | None,
 ) -> DenoiseResult:
     """content: [B] uint32, what a row's randomness depends on beside the key."""
 
@@ -164,5 +229,5 @@ def _denoise(
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, content)
     return denoise(
         predict_logits, tokens, canvas.value_mask, keys, mask_id=config.mask_id, config=steps,
-        unconditional=predict_unconditional,
+        unconditional=predict_unconditional, constraint=constraint, block=block_numbers(jnp.asarray(canvas.field)),
     )  # fmt: skip

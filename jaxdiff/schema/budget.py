@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jaxdiff.schema.fields import Field, Kind
+from jaxdiff.schema.scaffold.budget import Budget, SlotKind
 from jaxdiff.schema.values import write_value
 
-STRING_TOKENS = 24
-ARRAY_TOKENS = 48
-INTEGER_TOKENS = 12
-NUMBER_TOKENS = 16
+BUDGET = Budget()
+STRING_TOKENS, ARRAY_TOKENS, LONGEST = BUDGET.text
+INTEGER_TOKENS, NUMBER_TOKENS = BUDGET.integer[0], BUDGET.number[0]
 CANDIDATE_TOKENS = 24
+_SLOT_KINDS = {Kind.INTEGER: SlotKind.INTEGER, Kind.NUMBER: SlotKind.NUMBER}
 
 
 def slot_tokens(field: Field, encode: Callable[[str], Sequence[int]]) -> int:
@@ -31,3 +32,10 @@ def slot_tokens(field: Field, encode: Callable[[str], Sequence[int]]) -> int:
     longest = field.schema.get("maxLength", STRING_TOKENS)
     # A character takes at most its four UTF-8 bytes.
     return max(1, min(STRING_TOKENS, 4 * int(longest)))
+
+
+def grown_slot(field: Field, tokens: int) -> int | None:
+    """The next size of a slot that is full, None at the limit."""
+    if field.candidates:
+        return None
+    return BUDGET.grown(_SLOT_KINDS.get(field.kind, SlotKind.TEXT), tokens)
