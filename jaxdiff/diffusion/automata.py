@@ -35,7 +35,7 @@ class Constraint:
     positions: [K, L] int32, where in the flattened canvas a slot's positions are; B * N behind its end.
     start: [K] int32, its first state. state_slot: [S] int32, whose state it is.
     transitions: [S, C] int32, S where refused. accepting: [S] bool.
-    table: [K] int32, which row of `classes` is the slot's. classes: [T, V] int32, the class of each token.
+    table: [K] int32, which row of `classes` is the slot's. classes: [K, V] int32, the class of each token.
     blocks: [M, W] int32, tokens of one class of one slot, the last block of a class filled up by repeating one.
     block_class: [M] int32, ascending, slot times C plus class; K * C for blocks that are padding.
     null_id: <NULL>, which is no text of any token.
@@ -73,17 +73,17 @@ def constrain(
     """
     tables = list({id(table): table for table, _ in slots}.values())
     place = {id(table): i for i, table in enumerate(tables)}
-    count, length = _power(len(slots)), -(-max((len(positions) for _, positions in slots), default=1) // 8) * 8
-    kinds = _power(max((table.transitions.shape[1] for table in tables), default=0), 16)
+    count, length = _size(len(slots), 1, 2), -(-max((len(positions) for _, positions in slots), default=1) // 8) * 8
+    kinds = _size(max((table.transitions.shape[1] for table in tables), default=0), 16, 4)
     # One more state for the slots of padding.
-    states = _power(sum(len(table.accepting) for table, _ in slots) + 1, 16)
+    states = _size(sum(len(table.accepting) for table, _ in slots) + 1, 64, 4)
     blocked = [_blocks(table) for table, _ in slots]
-    many = _power(sum(len(owner) for _, owner in blocked), 64)
+    many = _size(sum(len(owner) for _, owner in blocked), 64, 2)
 
     where = np.full((count, length), canvas[0] * canvas[1], np.int32)
     start, state_slot = np.full(count, states - 1, np.int32), np.zeros(states, np.int32)
     transitions, accepting = np.full((states, kinds), states, np.int32), np.arange(states) == states - 1
-    owner, classes = np.zeros(count, np.int32), np.full((_power(len(tables)), size), DEAD, np.int32)
+    owner, classes = np.zeros(count, np.int32), np.full((count, size), DEAD, np.int32)
     blocks, block_class = np.zeros((many, BLOCK), np.int32), np.full(many, count * kinds, np.int32)
     for i, table in enumerate(tables):
         classes[i, : len(table.classes)] = table.classes
@@ -112,9 +112,11 @@ def constrain(
     )
 
 
-def _power(count: int, least: int = 1) -> int:
-    """The least power of two that is enough."""
-    return max(least, 1 << max(0, count - 1).bit_length())
+def _size(count: int, least: int, factor: int) -> int:
+    """The first of least, least * factor, least * factor ** 2 ... that is enough."""
+    while least < count:
+        least *= factor
+    return least
 
 
 @lru_cache(maxsize=256)

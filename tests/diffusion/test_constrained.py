@@ -179,6 +179,6 @@ def test_given_tokens_that_forbid_every_string_are_told():
         )  # fmt: skip
 
     result = jax.device_get(fill(tokens))
-    assert result.accepted.tolist() == [False, True]
+    assert result.accepted[:2].tolist() == [False, True]
     assert result.tokens[0, [1, 5]].tolist() == [TEXTS.index("a"), TEXTS.index("7")]
     assert not (result.tokens == ALL_MASK).any()
