@@ -114,8 +114,9 @@ def measure(cases: Sequence[Case], encode: Tokens, fills: int, seed: int) -> Fig
 
 
 def _fill(prepared: Prepared, validator: Validator, figures: Figures, fills: int, draw: Random, name: str) -> None:
-    for number in range(fills):
-        kinds, texts = RandomDecider.KINDS, RandomTexts.KINDS
+    for _ in range(fills):
+        # All pairs of kinds have their turn, whatever the number of fills a schema.
+        number, kinds, texts = figures.fills, RandomDecider.KINDS, RandomTexts.KINDS
         decider = RandomDecider(draw, kinds[number % len(kinds)])
         filler = RandomTexts(draw, texts[(number + number // len(kinds)) % len(texts)])
         figures.fills += 1
