@@ -205,7 +205,7 @@ def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
 
     def result_of(found: FilledField) -> FieldResult:
         source = None if found.source is None else in_query(found.source)
-        return FieldResult(found.confidence, source, found.by, tuple(map(in_query, found.sources)))
+        return FieldResult(found.confidence, source, found.by, tuple(map(in_query, found.sources)), found.cut)
 
     return ToolCall(
         name=tool.name,

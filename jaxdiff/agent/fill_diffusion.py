@@ -193,7 +193,8 @@ def _filling(plan: _Plan, composed: Composed | None) -> Filling:
         if i in texts and (understood(texts[i][0], field) or not words_give):
             text, confidence = texts[i]
             if text or field.required:
-                filled[field.name] = FilledField(text, confidence * certainty, "compose")
+                cut = composed is not None and i in composed.full
+                filled[field.name] = FilledField(text, confidence * certainty, "compose", cut=cut)
         elif apart is not None:
             sources = tuple((place.start, place.end) for place in apart.places)
             confidence = min(1.0, float(np.exp(apart.score))) * certainty

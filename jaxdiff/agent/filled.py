@@ -19,7 +19,8 @@ class FilledField:
     value: typed where it was chosen from candidates, else words that `merge` turns into the typed value.
     confidence: probability in [0, 1]. by: "copy", "candidate", "compose", "ar" or "parallel".
     source: (start, end), code points of the query that hold the value, or None. sources: of a list said in several
-    places, each of them in the order of the query; `source` is None then.
+    places, each of them in the order of the query; `source` is None then. cut: the text fills the largest slot that
+    there is, and may go on behind it.
     """
 
     value: Any
@@ -27,6 +28,7 @@ class FilledField:
     by: str
     source: tuple[int, int] | None = None
     sources: tuple[tuple[int, int], ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ class FieldResult:
 
     confidence: in [0, 1]. source: [start, end) in code points of the query where the value stands, or None.
     by: "copy", "candidate", "compose", "ar" or "parallel". sources: of a list whose items stand apart, each place;
-    `source` is None then.
+    `source` is None then. cut: the value fills the largest slot that there is, and may go on behind it.
     """
 
     confidence: float
     source: tuple[int, int] | None
     by: str
     sources: tuple[tuple[int, int], ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class ToolCall:
                     "source": None if found.source is None else list(found.source),
                     "by": found.by,
                     **({"sources": [list(place) for place in found.sources]} if found.sources else {}),
+                    **({"cut": True} if found.cut else {}),
                 }
                 for pointer, found in self.fields.items()
             },

@@ -26,6 +26,8 @@ def show_call(console: Console, call: ToolCall, query: str) -> None:
         value = json.dumps(value_at(call.arguments, pointer), ensure_ascii=False)
         table.add_row(*map(escape, (name, value, f"{found.confidence:.2f}", found.by, words)))
     console.print(table)
+    for pointer in (pointer for pointer, found in call.fields.items() if found.cut):
+        console.print(escape(f"{pointer} fills its slot: the value may be cut"))
     for name, reason in call.dropped.items():
         console.print(escape(f"left out {name}: {reason}"))
     for pointer, reason in call.repaired.items():
