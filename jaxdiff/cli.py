@@ -91,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WEIGHT",
         help="of a guess's credit for having been the best in earlier steps (default: 0, none)",
     )
+    call.add_argument(
+        "--blocks",
+        choices=("together", "in_order"),
+        default="together",
+        help="composed values: all at once (default), or each when those before it are full",
+    )
     call.add_argument("--base", default="default", metavar="NAME|PATH", help="a name, folder, .gguf file or org/repo")
     call.add_argument("--head", default="default", metavar="NAME|PATH", help="a folder (default: the shipped head)")
     call.add_argument("--dtype", choices=("float32", "bfloat16"), help="type the base computes in (default: as stored)")
@@ -121,6 +127,7 @@ def _call(options: argparse.Namespace) -> int:
         sampler=options.sampler,
         guidance=options.guidance,
         credit=options.credit,
+        blocks=options.blocks,
         temperature=options.temperature,
         seed=options.seed,
         dtype=options.dtype,

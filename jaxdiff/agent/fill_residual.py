@@ -23,6 +23,7 @@ from jaxdiff.agent.filled import FilledField, Filling, FillTrace
 from jaxdiff.base.buckets import FIELDS, bucket
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion import residual
+from jaxdiff.diffusion.block_order import block_numbers
 from jaxdiff.diffusion.denoise import DenoiseConfig, DenoiseResult, denoise
 from jaxdiff.diffusion.features import Canvas, Features
 from jaxdiff.diffusion.head_files import LoadedHead
@@ -223,7 +224,7 @@ def _denoise(
         tokens = tokens.at[0].set(_placed(tokens[0], scores, options))
     result = denoise(
         predict_logits, tokens, features.canvas.value_mask, key, mask_id=config.mask_id, config=steps,
-        unconditional=predict_unconditional,
+        unconditional=predict_unconditional, block=block_numbers(jnp.asarray(features.canvas.field)),
     )  # fmt: skip
     return result, scores
 

@@ -26,7 +26,7 @@ class Options:
     names: "apart" compares query and tools read apart; "list" lets the base score the names after a list of the tools.
     decide_by: what says whether a tool serves the query, "fit" or "decision" (decision tokens); None: the better one.
     Calls: fill: "diffusion", "ar" or "parallel". steps: denoising steps. trace: keep what each denoising step did.
-    sampler, guidance, credit: see `DenoiseConfig`; a head may not serve all of them.
+    sampler, guidance, credit, blocks: see `DenoiseConfig`; a head may not serve all of them.
     Text: max_new_tokens, top_k, top_p, min_p, repetition_penalty (see `Sampling`), stop: strings that end it.
     thinking_budget: tokens after which a thought is ended.
     temperature: 0 takes the most probable token, in calls and in text. seed: of the randomness above it.
@@ -40,6 +40,7 @@ class Options:
     sampler: str = "confidence"
     guidance: float = 0.0
     credit: float = 0.0
+    blocks: str = "together"
     mode: str = "auto"
     tool_choice: Any = "auto"
     names: str = "apart"
@@ -72,6 +73,7 @@ class Options:
             sampler=self.sampler,
             guidance=self.guidance,
             credit=self.credit,
+            blocks=self.blocks,
         )
 
     def speaking(self, thinking: bool) -> SpeakingOptions:

@@ -17,6 +17,7 @@ from jax import Array, lax
 
 from jaxdiff.diffusion.ancestral import reveal_chance, select_at_random
 from jaxdiff.diffusion.automata import Constraint, accepts, constrained
+from jaxdiff.diffusion.block_order import BlockOrder
 from jaxdiff.diffusion.credit import Credit, earn, fuse
 from jaxdiff.diffusion.denoise_config import DenoiseConfig
 from jaxdiff.diffusion.guidance import PredictLogits, guided
@@ -118,6 +119,7 @@ def denoise(
     bias: Array | None = None,
     unconditional: PredictLogits | None = None,
     constraint: Constraint | None = None,
+    block: Array | None = None,
 ) -> DenoiseResult:
     """Fill every value position that holds <MASK>, in `config.steps` steps of one `lax.fori_loop`.
 
@@ -132,13 +134,21 @@ def denoise(
     unconditional: as `predict_logits`, without what guidance is to lead towards; never called where guidance is 0.
     constraint: slots whose tokens must be accepted by an automaton. What a step proposes for all of a slot's masks is
         the most probable accepted string given what is revealed, so that whatever is revealed of it, a string is left.
-    Raises ConfigError for guidance without `unconditional`, and for a number of keys that is not that of the rows.
+    block: [B, N] int32, number of the block of each value position in the order of its row, in [0, N) (see
+        `block_numbers`); what `config.blocks` goes by.
+    Raises ConfigError for guidance without `unconditional`, for blocks in order without `block`, and for a number of
+        keys that is not that of the rows.
     """
     rows = tokens.shape[0]
     tokens = tokens.astype(jnp.int32)
     slots = value_mask & (tokens == mask_id)
     predict = guided(predict_logits, unconditional, config.guidance)
     keys = row_keys(key, rows)
+    order = None
+    if config.blocks == "in_order":
+        if block is None:
+            raise ConfigError(f"{config.blocks=} needs the block of each position")
+        order = BlockOrder.of(block, slots, config.steps)
     token_keys, place_keys = jax.vmap(jax.random.split, out_axes=1)(keys) if config.ancestral else (keys, keys)
 
     def time_left(step: Array) -> Array:
@@ -166,34 +176,36 @@ def denoise(
         # Where logits are infinite or not numbers, the string still has to be revealed some time.
         return _Proposal(proposed, jnp.nan_to_num(probability_of(logits, proposed)), credit)
 
-    def select(step: Array, probability: Array, masked: Array) -> Array:
+    def select(step: Array, probability: Array, masked: Array, steps_left: Array) -> Array:
         if config.ancestral:
             chance = reveal_chance(config.schedule, time_left(step), time_left(step + 1))
             return select_at_random(jax.vmap(jax.random.fold_in, (0, None))(place_keys, step), masked, chance)
         if config.reveal == "threshold":
             return select_above(probability, masked, config.threshold)
         remaining = masked.sum(axis=1)
-        adaptive = -(-remaining // (config.steps - step))
+        adaptive = -(-remaining // steps_left)
         count = adaptive if config.top_k is None else jnp.full_like(remaining, config.top_k)
         return select_most_confident(probability, masked, count)
 
     def advance(step: Array, carry: _Carry) -> tuple[_Carry, Array, Array]:
-        last = step == config.steps - 1
         masked = slots & (carry.tokens == mask_id)
+        here, steps_left = (slots, jnp.full((rows,), config.steps - step)) if order is None else order.at(step, masked)
+        last = steps_left == 1
         if config.cached:
             predicted = carry.changed
             proposal = lax.cond(predicted, propose, lambda _, carry: carry.proposal, step, carry)
         else:
             predicted, proposal = jnp.array(True), propose(step, carry)
         probability = proposal.probability
-        revealed = jnp.where(last, masked, select(step, probability, masked))
+        asked = masked & here
+        revealed = jnp.where(last[:, None], asked, select(step, probability, asked, steps_left))
 
         running = jnp.where(masked, jnp.maximum(carry.running, probability), carry.running)
         new_tokens = jnp.where(revealed, proposal.tokens, carry.tokens)
         confidence = jnp.where(revealed, probability, carry.confidence)
         if config.remask > 0:
             active = masked.any(axis=1) & ~last
-            again = select_least_confident(running, slots & ~masked, jnp.where(active, config.remask, 0))
+            again = select_least_confident(running, slots & here & ~masked, jnp.where(active, config.remask, 0))
             new_tokens = jnp.where(again, mask_id, new_tokens)
             confidence = jnp.where(again, 0.0, confidence)
         carry = dataclasses.replace(

@@ -10,6 +10,7 @@ from jaxdiff.errors import ConfigError
 
 SAMPLERS = ("confidence", "ancestral", "ancestral_cached")
 REVEAL_RULES = ("top_k", "threshold")
+BLOCKS = ("together", "in_order")
 DEFAULT_SCHEDULE = LogLinear()
 
 
@@ -25,6 +26,9 @@ class DenoiseConfig:
     guidance: weight w of classifier-free guidance, log p = (1 + w) log p_conditional - w log p_unconditional (Ho &
         Salimans, arXiv 2207.12598); 0 computes nothing more.
     Of `confidence` alone:
+    blocks: `together`, all values at once; `in_order`, a position is revealed only when all blocks before its own are
+        full (arXiv 2503.09573); what is said of steps and rows here holds for the block whose turn it is (see
+        `BlockOrder`).
     reveal: `top_k`, the most confident positions of a row; `threshold`, all of at least that confidence, at least one.
     top_k: positions a step; None: what is left, divided by the steps left, rounded up.
     threshold: confidence that `threshold` asks for.
@@ -50,6 +54,7 @@ class DenoiseConfig:
     credit: float = 0.0
     credit_decay: float = 0.8
     credit_power: float = 0.2
+    blocks: str = "together"
 
     def __post_init__(self) -> None:
         def check(condition: bool, message: str) -> None:
@@ -59,6 +64,7 @@ class DenoiseConfig:
         check(self.steps >= 1, f"{self.steps=} must be >= 1")
         check(self.sampler in SAMPLERS, f"{self.sampler=} is unknown; known: {', '.join(SAMPLERS)}")
         check(self.reveal in REVEAL_RULES, f"{self.reveal=} is unknown; known: {', '.join(REVEAL_RULES)}")
+        check(self.blocks in BLOCKS, f"{self.blocks=} is unknown; known: {', '.join(BLOCKS)}")
         check(self.top_k is None or self.top_k >= 1, f"{self.top_k=} must be >= 1")
         check(self.top_k is None or self.reveal == "top_k", f"{self.top_k=} has no meaning with {self.reveal=}")
         check(0 <= self.threshold <= 1, f"{self.threshold=} must lie in [0, 1]")
@@ -69,7 +75,8 @@ class DenoiseConfig:
         check(0 <= self.credit_decay <= 1, f"{self.credit_decay=} must lie in [0, 1]")
         check(0 <= self.credit_power < math.inf, f"{self.credit_power=} must be >= 0 and finite")
         if self.ancestral:
-            for name, idle in (("reveal", "top_k"), ("top_k", None), ("remask", 0), ("credit", 0)):
+            unused = (("reveal", "top_k"), ("top_k", None), ("remask", 0), ("credit", 0), ("blocks", "together"))
+            for name, idle in unused:
                 value = getattr(self, name)
                 check(value == idle, f"self.{name}={value!r} has no meaning with {self.sampler=}")
         else:

@@ -1,6 +1,7 @@
 """Samplers as options of an agent: what reaches the denoising loop, and what is refused in one line."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,7 @@ def test_options_reach_the_loop():
     options = Options("diffusion", steps=3, sampler="ancestral", guidance=1.5, temperature=0.5)
     assert options.denoising() == DenoiseConfig(steps=3, sampler="ancestral", guidance=1.5, temperature=0.5)
     assert Options("diffusion", credit=0.7).denoising() == DenoiseConfig(credit=0.7)
+    assert Options("diffusion", blocks="in_order").denoising() == DenoiseConfig(blocks="in_order")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,8 @@ def test_options_reach_the_loop():
         ({"sampler": "gibbs"}, "'gibbs' is unknown"),
         ({"guidance": -1.0}, "guidance=-1.0"),
         ({"sampler": "ancestral", "credit": 0.7}, "credit=0.7 has no meaning"),
+        ({"sampler": "ancestral", "blocks": "in_order"}, "blocks='in_order' has no meaning"),
+        ({"blocks": "backwards"}, "'backwards' is unknown; known: together, in_order"),
     ],
 )
 def test_bad_options_are_named(changes, named):
@@ -76,14 +80,28 @@ def test_a_reader_composes_with_guidance_and_with_every_sampler():
         readings = head.read([Asked(TOOL, PrefixReader(base).tool(TOOL), QUERY)])
         plain = DenoiseConfig(steps=3)
         found = {}
-        for changes in ({}, {"guidance": 3.0}, {"sampler": "ancestral"}, {"sampler": "ancestral_cached"}):
+        changed = (
+            {},
+            {"guidance": 3.0},
+            {"sampler": "ancestral"},
+            {"sampler": "ancestral_cached"},
+            {"blocks": "in_order"},
+        )
+        for changes in changed:
             (filling,) = head.fill(readings, dataclasses.replace(plain, **changes))
             assert filling.trace is not None and "·" not in filling.trace.texts[-1]
             found[str(changes)] = filling.trace
-    usual, guided, ancestral, cached = found.values()
+    usual, guided, ancestral, cached, in_order = found.values()
     assert np.abs(usual.confidence[-1] - guided.confidence[-1]).max() > 1e-3
     assert (usual.revealed != ancestral.revealed).any()
     assert cached.texts == ancestral.texts
+    steps: dict[str, list[int]] = {}
+    for name, revealed in zip(in_order.fields, in_order.revealed.T, strict=True):
+        if revealed.any():
+            steps.setdefault(name, []).append(int(revealed.argmax()))
+    assert len(steps) > 1
+    for before, after in itertools.pairwise(steps.values()):
+        assert max(before) <= min(after)
 
 
 def test_the_command_line_knows_the_samplers(capsys):

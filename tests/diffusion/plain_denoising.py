@@ -65,15 +65,37 @@ def uniforms(key):
     return jnp.stack([jax.random.uniform(jax.random.fold_in(key, i)) for i in range(N)])
 
 
-def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), null_id=None):
+def blocks(seed=0):
+    """Numbers of blocks that lie in any order."""
+    return jnp.asarray(np.random.default_rng(seed + 7).integers(0, N, (B, N)), jnp.int32)
+
+
+def plain_turns(numbers, steps):
+    """(blocks, steps after which they are full) one after another, for the sorted numbers of a row's open blocks."""
+    turns = min(len(numbers), steps)
+    together = [[n for k, n in enumerate(numbers) if k * turns // len(numbers) == turn] for turn in range(turns)]
+    return [(numbers, (turn + 1) * steps // turns) for turn, numbers in enumerate(together)]
+
+
+def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), null_id=None, block=None):
     """(tokens, confidence, per step (revealed, tokens, confidence, whether it predicted)).
 
-    constrained: (row, its positions, table) of each slot whose tokens must be accepted.
+    constrained: (row, its positions, table) of each slot whose tokens must be accepted. block: number of the block of
+    each position, where blocks are filled in order.
     """
     tokens, value_mask, bias = np.array(tokens), np.asarray(value_mask), np.asarray(bias)
     confidence = np.ones((B, N), np.float32)
     trace = []
     slots = [[i for i in range(N) if value_mask[b, i] and tokens[b, i] == MASK] for b in range(B)]
+    turns = [
+        [(set(slots[b]), config.steps)]
+        if block is None
+        else [
+            ({i for i in slots[b] if int(block[b, i]) in numbers}, end)
+            for numbers, end in plain_turns(sorted({int(block[b, i]) for i in slots[b]}), config.steps)
+        ]
+        for b in range(B)
+    ]
     running = np.zeros((B, N), np.float32)
     credit = np.zeros((B, N, MASK))
     changed = True
@@ -123,8 +145,11 @@ def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), 
             for i in masked:
                 probability[i] = everything[i][1][proposal[i]]
                 running[b, i] = max(running[b, i], probability[i])
+            here, end = next(turn for turn in turns[b] if any(i in turn[0] for i in masked))
+            masked, standing = ([i for i in places if i in here] for places in (masked, standing))
+            left_here = end - step
             by_confidence = sorted(masked, key=lambda i: (-probability[i], i))
-            if left == 1:
+            if left_here == 1:
                 chosen = masked
             elif config.ancestral:
                 before, after = (alpha(config.schedule, n / config.steps) for n in (left, left - 1))
@@ -136,10 +161,10 @@ def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), 
             elif config.reveal == "threshold":
                 chosen = [i for i in masked if probability[i] >= config.threshold] or by_confidence[:1]
             else:
-                chosen = by_confidence[: config.top_k or math.ceil(len(masked) / left)]
+                chosen = by_confidence[: config.top_k or math.ceil(len(masked) / left_here)]
             for i in chosen:
                 tokens[b, i], confidence[b, i], revealed[b, i] = proposal[i], probability[i], True
-            if left > 1:
+            if left_here > 1:
                 for i in sorted(standing, key=lambda i: (running[b, i], i))[: config.remask]:
                     tokens[b, i], confidence[b, i] = MASK, 0
         changed = revealed.any()

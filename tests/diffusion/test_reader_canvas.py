@@ -1,5 +1,7 @@
 """The canvas against an independent mixture in NumPy, and what must not matter to it."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -180,3 +182,33 @@ def test_features_that_are_missing_are_named(plain, missing):
     features = Features(canvas=plain.canvas, query=plain.query, embedding=plain.embedding).replace(**{missing: None})
     with pytest.raises(ConfigError, match=missing):
         reader.predict(plain.params, CONFIG, features, plain.tokens, plain.t)
+
+
+@pytest.fixture(scope="module")
+def block_causal():
+    return Case(dataclasses.replace(CONFIG, canvas_attention="block_causal"))
+
+
+def test_block_causal_values_see_themselves_and_those_before(block_causal):
+    """Another token somewhere changes the answers of its own value and of later ones, and no others."""
+    case, field = block_causal, block_causal.canvas.field
+    before = case.logits()
+    for row, position in ((0, 0), (1, 4), (2, 1)):
+        owner = field[row, position]
+        if owner < 0:
+            continue
+        tokens = case.tokens.copy()
+        tokens[row, position] = (tokens[row, position] + 1) % CONFIG.vocab_size
+        changed = (np.abs(case.logits(tokens=tokens) - before) > 1e-5).any(-1)
+        assert not changed[np.arange(ROWS) != row].any()
+        assert changed[row].tolist() == (field[row] >= owner).tolist()
+
+
+def test_the_order_of_slots_matters_to_block_causal_attention_alone(block_causal, plain):
+    """Full attention lets earlier values see later ones, with the same parameters."""
+    tokens = plain.tokens.copy()
+    last = int(plain.canvas.exists[0].sum()) - 1
+    tokens[0, last] = (tokens[0, last] + 1) % CONFIG.vocab_size
+    moved = [np.abs(case.logits(tokens=tokens) - case.logits())[0, 0].max() for case in (plain, block_causal)]
+    assert plain.canvas.field[0, last] > 0 and moved[0] > 1e-5 and moved[1] == 0
+    assert jax.tree.map(np.shape, plain.params) == jax.tree.map(np.shape, block_causal.params)

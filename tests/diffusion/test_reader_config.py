@@ -48,6 +48,14 @@ def test_unknown_and_missing_keys_are_named(changes, named):
         ReaderConfig.from_dict(values)
 
 
+def test_cards_from_before_canvas_attention_are_read():
+    values = ReaderConfig.tiny().to_dict()
+    assert values.pop("canvas_attention") == "full"
+    assert ReaderConfig.from_dict(values) == ReaderConfig.tiny()
+    with pytest.raises(ConfigError, match="canvas_attention='causal' is unknown; known: full, block_causal"):
+        ReaderConfig.tiny(canvas_attention="causal")
+
+
 def test_rows_of_its_own():
     assert ReaderConfig.tiny().extra_rows == 2
     assert ReaderConfig.tiny(canvas_vocab_size=50, mask_id=3, null_id=4).extra_rows == 0

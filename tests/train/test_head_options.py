@@ -17,6 +17,7 @@ def test_values_have_the_types_of_the_configuration():
         "without": ("mixing", "competition"),
         "canvas_loss": "nelbo",
     }
+    assert head_options("canvas_attention=block_causal", ReaderConfig) == {"canvas_attention": "block_causal"}
     assert head_options("sampled_vocabulary=64,prompt_attention=true", ResidualConfig) == {
         "sampled_vocabulary": 64,
         "prompt_attention": True,

@@ -1,8 +1,8 @@
 """Composing what is not copied: masked diffusion over the value positions, reading the encoded query.
 
-Bidirectional attention over all value positions of a call, cross-attention from each position to the query as its own
-field sees it, and two ways to name a token: the frozen tied embedding, or a query token (a pointer that knows the
-field's span: the k-th position of a slot looks k tokens behind the span's start).
+Bidirectional attention over the value positions of a call (all, or each value and those before it), cross-attention
+from each position to the query as its own field sees it, and two ways to name a token: the frozen tied embedding, or a
+query token (a pointer that knows the field's span: the k-th position of a slot looks k tokens behind the span's start).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
+from jaxdiff.diffusion.block_order import block_numbers
 from jaxdiff.diffusion.features import Canvas
 from jaxdiff.diffusion.reader.config import MAX_SPAN, ReaderConfig
 from jaxdiff.diffusion.reader.trunk import NOTHING, Encoding
@@ -59,9 +60,10 @@ class Composer(nn.Module):
         if c.time_conditioning:
             x += dense(c.hidden, name="time")(t[:, None])[:, None]
 
+        mask = _slot_mask(canvas, exists, block_causal=c.canvas_attention == "block_causal")
         seen = encoding.tokens.astype(self.dtype)
         for i in range(c.canvas_layers):
-            x += _SlotAttention(c, self.dtype, name=f"slots_{i}")(norm(name=f"slots_norm_{i}")(x), exists)
+            x += _SlotAttention(c, self.dtype, name=f"slots_{i}")(norm(name=f"slots_norm_{i}")(x), mask)
             x += _QueryAttention(c, self.dtype, name=f"query_{i}")(
                 norm(name=f"query_norm_{i}")(x), seen, owner, encoding.token_mask
             )
@@ -90,19 +92,37 @@ class Composer(nn.Module):
 
 
 class _SlotAttention(nn.Module):
-    """Bidirectional self-attention over all value positions."""
+    """Self-attention over the value positions. mask: [B, 1, N, N]."""
 
     config: ReaderConfig
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array, exists: Array) -> Array:
-        mask = exists[:, None, None, :] & exists[:, None, :, None] | jnp.eye(x.shape[1], dtype=bool)[None, None]
+    def __call__(self, x: Array, mask: Array) -> Array:
         heads = self.config.canvas_heads
         attention = nn.MultiHeadDotProductAttention(
             heads, dtype=self.dtype, force_fp32_for_softmax=True, name="attention"
         )
         return attention(x, mask=mask)
+
+
+def _slot_mask(canvas: Canvas, exists: Array, *, block_causal: bool) -> Array:
+    """[B, 1, N, N] whether a position (axis 2) sees another; itself always, so that no row is empty.
+
+    Three values of two positions each, full and block-causal:
+
+        x x x x x x      x x . . . .
+        x x x x x x      x x . . . .
+        x x x x x x      x x x x . .
+        x x x x x x      x x x x . .
+        x x x x x x      x x x x x x
+        x x x x x x      x x x x x x
+    """
+    mask = exists[:, None, None, :] & exists[:, None, :, None]
+    if block_causal:
+        block = block_numbers(canvas.field)
+        mask &= block[:, None, None, :] <= block[:, None, :, None]
+    return mask | jnp.eye(exists.shape[1], dtype=bool)[None, None]
 
 
 class _QueryAttention(nn.Module):

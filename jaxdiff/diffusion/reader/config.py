@@ -18,6 +18,7 @@ PARTS = (
     "copying",
 )  # fmt: skip
 CANVAS_LOSSES = ("masked_mean", "nelbo")
+CANVAS_ATTENTIONS = ("full", "block_causal")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ReaderConfig:
     of telling words. token_facts, token_matches, field_facts, candidate_facts, kinds: numbers of host facts.
     embedding: the base's hidden size. vocab_size: the base's vocabulary. canvas_vocab_size: with <MASK> and <NULL>
     where they are extra rows. hidden: width of the network. canvas_layers, canvas_heads: its bidirectional part.
+    canvas_attention: what a value of the canvas sees of the others: `full`, all; `block_causal`, those before it.
     feature_dropout: share of whole input features hidden from a row while training; dropout: of hidden units.
     prompt_dropout: share of training rows whose canvas sees nothing of the query; guidance needs some.
     time_conditioning: whether the canvas is told the noise time. context_layers: bidirectional layers over the query's
@@ -68,18 +70,22 @@ class ReaderConfig:
     canvas_loss: str = "masked_mean"
     on_policy: float = 0.0
     distillation: float = 0.0
+    canvas_attention: str = "full"
 
     def __post_init__(self) -> None:
         if unknown := [part for part in self.without if part not in PARTS]:
             raise ConfigError(f"without={unknown[0]!r} is no part of the reader; known: {', '.join(PARTS)}")
         if self.canvas_loss not in CANVAS_LOSSES:
             raise ConfigError(f"canvas_loss={self.canvas_loss!r} is unknown; known: {', '.join(CANVAS_LOSSES)}")
+        if self.canvas_attention not in CANVAS_ATTENTIONS:
+            known = ", ".join(CANVAS_ATTENTIONS)
+            raise ConfigError(f"canvas_attention={self.canvas_attention!r} is unknown; known: {known}")
         if not 0 <= self.on_policy <= 1:
             raise ConfigError(f"on_policy={self.on_policy} must be in [0, 1]")
         if not 0 <= self.distillation < math.inf:
             raise ConfigError(f"distillation={self.distillation} must be >= 0 and finite")
         for name, value in dataclasses.asdict(self).items():
-            if name in ("without", "canvas_loss", "on_policy", "distillation"):
+            if name in ("without", "canvas_loss", "on_policy", "distillation", "canvas_attention"):
                 continue
             if "dropout" in name:
                 if not 0 <= value < 1:
