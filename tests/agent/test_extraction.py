@@ -9,6 +9,7 @@ from jaxdiff.agent.agent import Agent, Options
 from jaxdiff.agent.extraction import schema_tool
 from jaxdiff.cli import main
 from jaxdiff.errors import InputError, SchemaError, UnsupportedSchema
+from jaxdiff.schema.paths import value_at
 from tests.agent.frozen_fills import tiny_base
 from tests.agent.tiny import few_buckets, reader_head
 
@@ -48,6 +49,34 @@ def test_it_is_the_call_of_a_tool_of_that_schema(agent):
     for pointer, field in extraction.found.fields.items():
         if field.by == "copy":
             assert TEXT[slice(*field.source)] == extraction.value[pointer[1:]]
+
+
+ITEM = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "minLength": 1}, "count": {"type": "integer", "minimum": 1}},
+    "required": ["name", "count"],
+}
+NESTED = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "definitions": {"item": ITEM},
+    "type": "object",
+    "properties": {
+        "buyer": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+        "items": {"type": "array", "items": {"$ref": "#/definitions/item"}, "minItems": 1, "maxItems": 2},
+        "when": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]},
+    },
+    "required": ["buyer", "items"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_nested_schema_is_filled_with_what_it_allows(seed):
+    extraction = Agent(BASE, reader_head(BASE, seed), None, Options("diffusion")).extract(NESTED, TEXT)
+    jsonschema.Draft7Validator(NESTED).validate(extraction.value)
+    assert extraction.value["buyer"]["name"] and extraction.value["items"][0]["count"] >= 1
+    for pointer, field in extraction.found.fields.items():
+        assert 0 <= field.confidence <= 1 and value_at(extraction.value, pointer) is not None
 
 
 def test_options_and_plain_values(agent):
