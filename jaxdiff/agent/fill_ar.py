@@ -12,6 +12,7 @@ from jaxdiff.agent.frozen_decoding import KEY_TOKENS, append, open_context, padd
 from jaxdiff.agent.frozen_values import asked_fields, decide, longest_value, value_width
 from jaxdiff.agent.prefix import ToolPrefix
 from jaxdiff.agent.prompting import key_ids, query_prompt
+from jaxdiff.agent.value_tables import field_tables
 from jaxdiff.base.buckets import bucket
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.schema.tools import Tool
@@ -38,7 +39,7 @@ def fill_ar(
     fields = asked_fields(tool, present)
     newline = base.encode("\n")
     keys = [(newline if i else []) + key_ids(base, field) for i, field in enumerate(fields)]
-    width = value_width(base, fields)
+    tables, width = field_tables(base, fields), value_width(base, fields)
     widest = bucket(max(map(len, keys), default=1), KEY_TOKENS, "tokens of a field's name")
     longest = sum(len(key) + longest_value(base, field) for key, field in zip(keys, fields, strict=True))
     # Behind what is kept of the last row, its padding must fit too.
@@ -47,7 +48,7 @@ def fill_ar(
     for field, key in zip(fields, keys, strict=True):
         ids, valid = padded([key], 1, widest)
         read = read_keys(base.module, base.params, context, ids, valid)
-        (decision,) = decide(base, context, read, [field], width, none_margin, told=present is not None)
+        (decision,) = decide(base, context, read, [field], tables, width, none_margin, told=present is not None)
         if decision.present:
             filled[field.name] = decision.filled(query, "ar")
         if field is not fields[-1]:

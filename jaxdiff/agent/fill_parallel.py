@@ -7,6 +7,7 @@ from jaxdiff.agent.frozen_decoding import KEY_TOKENS, ROWS, open_context, padded
 from jaxdiff.agent.frozen_values import asked_fields, decide, value_width
 from jaxdiff.agent.prefix import ToolPrefix
 from jaxdiff.agent.prompting import key_ids, query_prompt
+from jaxdiff.agent.value_tables import field_tables
 from jaxdiff.base.buckets import bucket
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.schema.tools import Tool
@@ -38,7 +39,7 @@ def fill_parallel(
     count = bucket(len(keys), ROWS, f"fields of {tool.name!r}")
     ids, valid = padded(keys, count, bucket(max(map(len, keys)), KEY_TOKENS, "tokens of a field's name"))
     read = read_keys(base.module, base.params, context, ids, valid)
-    told = present is not None
-    decisions = decide(base, context, read, fields, value_width(base, fields), none_margin, told)
+    tables, width = field_tables(base, fields), value_width(base, fields)
+    decisions = decide(base, context, read, fields, tables, width, none_margin, told=present is not None)
     pairs = zip(fields, decisions, strict=True)
     return {field.name: decision.filled(query, "parallel") for field, decision in pairs if decision.present}

@@ -17,7 +17,8 @@ from flax import struct
 from jax import Array
 
 from jaxdiff.agent.prefix import Prefix
-from jaxdiff.agent.value_tokens import State, ValueTokens
+from jaxdiff.agent.value_tables import ValueTables
+from jaxdiff.agent.value_tokens import ValueTokens
 from jaxdiff.base import masks
 from jaxdiff.base.buckets import TOKENS, bucket
 from jaxdiff.base.cache import KVCache
@@ -77,12 +78,13 @@ class Written:
 class DecodingRows:
     """What is asked of R rows, each [R].
 
-    owner: int32, the row's key. start: int32, state of the automaton. budget: int32, most tokens. floor: float32, a row
-    whose log-probability falls below is given up. refused: int32, a first token that may not be taken, or -1.
-    active: bool, False for padding.
+    owner: int32, the row's key. table: int32, the row of `ValueTables.classes` that its value is held to. start: int32,
+    its first state. budget: int32, most tokens. floor: float32, a row whose log-probability falls below is given up.
+    refused: int32, a first token that may not be taken, or -1. active: bool, False for padding.
     """
 
     owner: Array
+    table: Array
     start: Array
     budget: Array
     floor: Array
@@ -178,14 +180,22 @@ class _Decoding:
     done: Array
 
 
-@partial(jax.jit, static_argnums=(0, 6))
+@partial(jax.jit, static_argnums=(0, 7))
 def decode_rows(
-    module: SmolLM, params: Any, context: Context, keys: Keys, rows: DecodingRows, automaton: ValueTokens, width: int
+    module: SmolLM,
+    params: Any,
+    context: Context,
+    keys: Keys,
+    rows: DecodingRows,
+    tokens: ValueTokens,
+    tables: ValueTables,
+    width: int,
 ) -> Written:
     """Values of at most `width` tokens decoded greedily, all rows together.
 
-    A value ends where the ending tokens together are at least as probable as the best token that may follow, or its
-    budget is used up. ` none` is never written. A row that was given up has a log-probability below its floor.
+    Each is a text of its table that its budget holds whole. It ends where the ending tokens together are at least as
+    probable as the best token that may follow, where none may, or with a token that closes it. ` none` is never
+    written. A row that was given up has a log-probability below its floor.
     """
     slots, count = keys.cache.slots, rows.owner.shape[0]
     cache, key_valid, length = _rows_of(context, keys, rows.owner, width)
@@ -209,38 +219,43 @@ def decode_rows(
         ids, positions = carry.token[:, None], (length + carry.step)[:, None]
         output = _read(module, params, ids, positions, mask, prefix=context.cache, cache=carry.cache, write_at=index)
         carry = dataclasses.replace(carry, step=carry.step + 1, cache=output.cache, read=read)
-        return _choose(carry, _logprob(module, params, output.hidden[:, 0]), rows, automaton, jnp.int32(-1))
+        return _choose(carry, _logprob(module, params, output.hidden[:, 0]), rows, tokens, tables, jnp.int32(-1))
 
-    carry = _choose(carry, keys.logprob[rows.owner], rows, automaton, rows.refused)
+    carry = _choose(carry, keys.logprob[rows.owner], rows, tokens, tables, rows.refused)
     carry = jax.lax.while_loop(lambda carry: ~carry.done.all(), body, carry)
     return Written(carry.cache, carry.read, carry.logprob, carry.tokens, carry.count)
 
 
-def _choose(carry: _Decoding, logprob: Array, rows: DecodingRows, automaton: ValueTokens, refused: Array) -> _Decoding:
+def _choose(
+    carry: _Decoding, logprob: Array, rows: DecodingRows, tokens: ValueTokens, tables: ValueTables, refused: Array
+) -> _Decoding:
     """Takes the next token of every row that is not done, or ends it; logprob: [R, V]."""
     vocabulary = jnp.arange(logprob.shape[1], dtype=jnp.int32)[None]
-    following = automaton.following[carry.state]
-    step, last = jnp.minimum(carry.count, automaton.none.size - 1), automaton.none.size - 1
-    completes_none = (carry.on_none & (carry.count == last))[:, None] & (vocabulary == automaton.none[-1])
-    allowed = (following != State.REFUSED) & ~completes_none & (vocabulary != refused.reshape(-1, 1))
+    following = tables.transitions[carry.state]
+    # What a token leaves of the budget must do for the way to an end.
+    left = rows.budget - carry.count - 1
+    possible = (following >= 0) & (tables.missing[following] <= left[:, None])
+    fits = jnp.take_along_axis(possible, tables.classes[rows.table], axis=1)
+    step, last = jnp.minimum(carry.count, tokens.none.size - 1), tokens.none.size - 1
+    completes_none = (carry.on_none & (carry.count == last))[:, None] & (vocabulary == tokens.none[-1])
+    allowed = fits & ~completes_none & (vocabulary != refused.reshape(-1, 1))
     scores = jnp.where(allowed, logprob, -jnp.inf)
     token = scores.argmax(axis=1).astype(jnp.int32)
-    best, ending = scores.max(axis=1), _ending(logprob, automaton.ending)
-    spent = carry.count >= rows.budget
-    ends = spent | (best == -jnp.inf) | (automaton.accepting[carry.state] & (ending >= best))
+    best, ending = scores.max(axis=1), _ending(logprob, tokens.ending)
+    ends = (best == -jnp.inf) | ((tables.missing[carry.state] == 0) & (ending >= best))
     takes = ~carry.done & ~ends
     total = carry.logprob + jnp.where(carry.done, 0.0, jnp.where(ends, ending, best))
     here = takes[:, None] & (jnp.arange(carry.tokens.shape[1])[None] == carry.count[:, None])
-    after = jnp.take_along_axis(following, token[:, None], axis=1)[:, 0].astype(jnp.int32)
+    after = tables.transitions[carry.state, tables.classes[rows.table, token]]
     return dataclasses.replace(
         carry,
         tokens=jnp.where(here, token[:, None], carry.tokens),
         count=carry.count + takes.astype(jnp.int32),
         token=jnp.where(takes, token, carry.token),
         state=jnp.where(takes, after, carry.state),
-        on_none=carry.on_none & (token == automaton.none[step]),
+        on_none=carry.on_none & (token == tokens.none[step]),
         logprob=total,
-        done=carry.done | ends | (after == State.DONE) | (total < rows.floor),
+        done=carry.done | ends | tokens.closing[token] | (total < rows.floor),
     )
 
 

@@ -27,11 +27,11 @@ from jaxdiff.agent.frozen_decoding import (
 )
 from jaxdiff.agent.prompting import candidate_text
 from jaxdiff.agent.sources import find_source
-from jaxdiff.agent.value_tokens import start_state, value_tokens
+from jaxdiff.agent.value_tables import FieldTables, decoded_tokens
+from jaxdiff.agent.value_tokens import value_tokens
 from jaxdiff.base.buckets import bucket
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.errors import InputError
-from jaxdiff.schema.budget import slot_tokens
 from jaxdiff.schema.fields import Field
 from jaxdiff.schema.tools import Tool
 
@@ -78,12 +78,20 @@ def value_width(base: FrozenBase, fields: Sequence[Field]) -> int:
 
 
 def decide(
-    base: FrozenBase, context: Context, keys: Keys, fields: Sequence[Field], width: int, none_margin: float, told: bool
+    base: FrozenBase,
+    context: Context,
+    keys: Keys,
+    fields: Sequence[Field],
+    tables: FieldTables,
+    width: int,
+    none_margin: float,
+    told: bool,
 ) -> list[Decision]:
     """Decides `fields`, whose keys are the first rows of `keys`.
 
-    width: see `value_width`. none_margin: an optional field is left out where the log-probability of ` none` beats that
-    of its best value by more than this. told: all fields are known to be present.
+    tables: of these fields, and maybe others. width: see `value_width`. none_margin: an optional field is left out
+    where the log-probability of ` none` beats that of its best value by more than this. told: all fields are known to
+    be present.
     """
     none = [int(i) for i in np.asarray(value_tokens(base).none)]
     rows: list[tuple[int, list[int]]] = []
@@ -103,7 +111,7 @@ def decide(
         else:
             wanted.append(_Wanted(owner, field, left_out[0] if left_out else None))
     if wanted:
-        decisions |= _decode(base, context, keys, wanted, width, none_margin)
+        decisions |= _decode(base, context, keys, wanted, tables, width, none_margin)
     return [decisions[owner] for owner in range(len(fields))]
 
 
@@ -149,14 +157,21 @@ def _score(base: FrozenBase, context: Context, keys: Keys, rows: Sequence[tuple[
 
 
 def _decode(
-    base: FrozenBase, context: Context, keys: Keys, wanted: list[_Wanted], width: int, none_margin: float
+    base: FrozenBase,
+    context: Context,
+    keys: Keys,
+    wanted: list[_Wanted],
+    tables: FieldTables,
+    width: int,
+    none_margin: float,
 ) -> dict[int, Decision]:
     """Decodes values; one that must be there and is not usable is decoded again from its second-best first token."""
     decided: dict[int, Decision] = {}
     again: list[tuple[_Wanted, int]] = []
     # The second attempt has as many rows as the first, so that it needs no program of its own.
     count = bucket(len(wanted), ROWS, "fields")
-    for one, row, ids in _decode_once(base, context, keys, [(one, -1) for one in wanted], count, width, none_margin):
+    first = [(one, -1) for one in wanted]
+    for one, row, ids in _decode_once(base, context, keys, first, tables, count, width, none_margin):
         text = _text(base, ids)
         if one.none is not None and (_says_none(text) or one.none.logprob - row.logprob > none_margin):
             decided[one.owner] = Decision(one.none, present=False)
@@ -165,7 +180,7 @@ def _decode(
         if one.none is None and ids and not _usable(text, one.field):
             again.append((one, ids[0]))
     if again:
-        for one, row, ids in _decode_once(base, context, keys, again, count, width, none_margin):
+        for one, row, ids in _decode_once(base, context, keys, again, tables, count, width, none_margin):
             text = _text(base, ids)
             if _usable(text, one.field) or _says_none(decided[one.owner].value):
                 decided[one.owner] = Decision(row, True, text, math.exp(row.logprob))
@@ -177,21 +192,22 @@ def _decode_once(
     context: Context,
     keys: Keys,
     wanted: list[tuple[_Wanted, int]],
+    tables: FieldTables,
     count: int,
     width: int,
     none_margin: float,
 ) -> list[tuple[_Wanted, Row, list[int]]]:
     """Decodes all wanted values in `count` rows, each with a first token that it may not begin with (or -1)."""
-    owner, start, budget = (np.zeros(count, np.int32) for _ in range(3))
+    owner, table, start, budget = (np.zeros(count, np.int32) for _ in range(4))
     floor, refused = np.full(count, -np.inf, np.float32), np.full(count, -1, np.int32)
     for i, (one, first) in enumerate(wanted):
-        owner[i], start[i], refused[i] = one.owner, start_state(one.field), first
-        budget[i] = slot_tokens(one.field, base.encode)
+        name, owner[i], refused[i] = one.field.name, one.owner, first
+        table[i], start[i], budget[i] = tables.row[name], tables.start[name], tables.tokens[name]
         if one.none is not None:
             floor[i] = one.none.logprob - none_margin
     active = np.arange(count) < len(wanted)
-    rows = DecodingRows(*map(jnp.asarray, (owner, start, budget, floor, refused, active)))
-    written = decode_rows(base.module, base.params, context, keys, rows, value_tokens(base), width)
+    rows = DecodingRows(*map(jnp.asarray, (owner, table, start, budget, floor, refused, active)))
+    written = decode_rows(base.module, base.params, context, keys, rows, value_tokens(base), tables.tables, width)
     logprob, counts, tokens = np.asarray(written.logprob), np.asarray(written.count), np.asarray(written.tokens)
     return [
         (one, Row(written, i, float(logprob[i])), tokens[i, : counts[i]].tolist()) for i, (one, _) in enumerate(wanted)
@@ -215,4 +231,4 @@ def _usable(text: str, field: Field) -> bool:
 def longest_value(base: FrozenBase, field: Field) -> int:
     """Most tokens that a value of the field takes."""
     listed = [len(base.encode(f" {candidate_text(value)}")) for value in field.candidates]
-    return max(slot_tokens(field, base.encode), *listed, 1)
+    return max(listed) if listed else decoded_tokens(base, field)

@@ -1,13 +1,10 @@
-"""Which tokens may follow one another in a decoded value: a small automaton over characters, lifted to tokens.
-
-Numbers are held to what can be read as one, everything else to one line that is not blank.
-"""
+"""The tokens of a base's tokenizer as parts of a decoded value, which is one line."""
 
 from __future__ import annotations
 
 import re
 import weakref
-from enum import IntEnum
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,124 +13,74 @@ from jax import Array
 
 from jaxdiff.agent.prompting import TURN_END
 from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.schema.fields import Field, Kind
+from jaxdiff.schema.languages.vocabulary import Vocabulary
 
-
-class State(IntEnum):
-    """What has been written of a value."""
-
-    REFUSED = -1
-    DONE = 0
-    TEXT_START = 1
-    TEXT = 2
-    INTEGER_START = 3
-    INTEGER_SIGN = 4
-    INTEGER = 5
-    INTEGER_COMMA = 6
-    INTEGER_COMMA_1 = 7
-    INTEGER_COMMA_2 = 8
-    INTEGER_GROUPED = 9
-    NUMBER_START = 10
-    NUMBER_SIGN = 11
-    NUMBER = 12
-    NUMBER_COMMA = 13
-    NUMBER_COMMA_1 = 14
-    NUMBER_COMMA_2 = 15
-    NUMBER_GROUPED = 16
-    POINT = 17
-    DECIMALS = 18
-    PERCENT = 19
-
-
-# By class of the next character (see `_class_of`); what is not listed is refused.
-_NEXT: dict[State, dict[str, State]] = {
-    State.TEXT_START: {" ": State.TEXT_START, **dict.fromkeys("9-,.%a", State.TEXT)},
-    State.TEXT: {"\n": State.DONE, **dict.fromkeys(" 9-,.%a", State.TEXT)},
-    State.INTEGER_START: {" ": State.INTEGER_START, "-": State.INTEGER_SIGN, "9": State.INTEGER},
-    State.INTEGER_SIGN: {"9": State.INTEGER},
-    State.INTEGER: {"9": State.INTEGER, ",": State.INTEGER_COMMA, "%": State.PERCENT, "\n": State.DONE},
-    State.INTEGER_COMMA: {"9": State.INTEGER_COMMA_1},
-    State.INTEGER_COMMA_1: {"9": State.INTEGER_COMMA_2},
-    State.INTEGER_COMMA_2: {"9": State.INTEGER_GROUPED},
-    State.INTEGER_GROUPED: {",": State.INTEGER_COMMA, "%": State.PERCENT, "\n": State.DONE},
-    State.NUMBER_START: {" ": State.NUMBER_START, "-": State.NUMBER_SIGN, "9": State.NUMBER},
-    State.NUMBER_SIGN: {"9": State.NUMBER},
-    State.NUMBER: {
-        "9": State.NUMBER, ",": State.NUMBER_COMMA, ".": State.POINT, "%": State.PERCENT, "\n": State.DONE,
-    },
-    State.NUMBER_COMMA: {"9": State.NUMBER_COMMA_1},
-    State.NUMBER_COMMA_1: {"9": State.NUMBER_COMMA_2},
-    State.NUMBER_COMMA_2: {"9": State.NUMBER_GROUPED},
-    State.NUMBER_GROUPED: {",": State.NUMBER_COMMA, ".": State.POINT, "%": State.PERCENT, "\n": State.DONE},
-    State.POINT: {"9": State.DECIMALS},
-    State.DECIMALS: {"9": State.DECIMALS, "%": State.PERCENT, "\n": State.DONE},
-    State.PERCENT: {"\n": State.DONE},
-}  # fmt: skip
-_CLASS_OF = {**dict.fromkeys("0123456789", "9"), **{char: char for char in "-,.% \n"}, "\r": "\n"}
-_NUMERIC = re.compile(r"[0-9 \-,.%\r\n]+")
+_LINE_END = re.compile(r"[\r\n]")
 
 
 @struct.dataclass
 class ValueTokens:
-    """The tokens of one tokenizer (V ids) as parts of a value, on the device.
+    """Tokens by what they do to a value, on the device.
 
-    following: [S, V] int8, the state after a token in each state, `State.REFUSED` where it may not stand.
-    ending: [V] bool, tokens that end a value and add nothing to it: line ends and the end of the turn.
-    accepting: [S] bool, states in which a value may end. none: [N] int32, ids of ` none`.
+    ending: [V] bool, end a value and add nothing to it: line ends and the end of the turn. closing: [V] bool, add to a
+    value and end it: text with a line end behind. none: [N] int32, ids of ` none`.
     """
 
-    following: Array
     ending: Array
-    accepting: Array
+    closing: Array
     none: Array
 
 
-def start_state(field: Field) -> State:
-    """The state before the first token of the field's value."""
-    if field.kind is Kind.INTEGER:
-        return State.INTEGER_START
-    return State.NUMBER_START if field.kind is Kind.NUMBER else State.TEXT_START
+@dataclass(frozen=True, eq=False)
+class ValueVocabulary:
+    """What tokens write, on the host; two are the same only if they are one object.
 
+    written: of n tokens, what stands before a line end within them; nothing for those that no value has. closing: [n]
+    bool, as in `ValueTokens`. size: V, which n may fall short of.
+    """
 
-def advance(state: State, text: str) -> State:
-    """The state after `text`; nothing behind the end of a value matters."""
-    for char in text:
-        if state in (State.REFUSED, State.DONE):
-            break
-        state = _NEXT[state].get(_CLASS_OF.get(char, "a"), State.REFUSED)
-    return state
+    written: Vocabulary
+    closing: np.ndarray
+    size: int
 
 
 def value_tokens(base: FrozenBase) -> ValueTokens:
-    """The automaton of a base's tokenizer, computed once."""
+    """The tokens of a base on the device, computed once."""
+    return _known(base)[0]
+
+
+def value_vocabulary(base: FrozenBase) -> ValueVocabulary:
+    """The tokens of a base on the host, computed once."""
+    return _known(base)[1]
+
+
+_KNOWN: weakref.WeakKeyDictionary[FrozenBase, tuple[ValueTokens, ValueVocabulary]] = weakref.WeakKeyDictionary()
+
+
+def _known(base: FrozenBase) -> tuple[ValueTokens, ValueVocabulary]:
     found = _KNOWN.get(base)
     if found is None:
         found = _KNOWN[base] = _compute(base)
     return found
 
 
-_KNOWN: weakref.WeakKeyDictionary[FrozenBase, ValueTokens] = weakref.WeakKeyDictionary()
-
-
-def _compute(base: FrozenBase) -> ValueTokens:
-    size, known = base.config.vocab_size, base.tokenizer.get_vocab_size()
-    texts = base.tokenizer.decode_batch([[i] for i in range(min(size, known))], skip_special_tokens=False)
-    special = {i for i, token in base.tokenizer.get_added_tokens_decoder().items() if token.special}
-    following = np.full((len(State) - 1, size), State.REFUSED, np.int8)
-    ending = np.zeros(size, bool)
+def _compute(base: FrozenBase) -> tuple[ValueTokens, ValueVocabulary]:
+    size, whole = base.config.vocab_size, Vocabulary.of_tokenizer(base.tokenizer)
+    ending, closing = np.zeros(size, bool), np.zeros(size, bool)
     ending[list(base.config.eos_token_ids)] = True
     if base.tokenizer.token_to_id(TURN_END) is not None:
         ending[base.special(TURN_END)] = True
+    texts = base.tokenizer.decode_batch([[i] for i in range(min(size, whole.size))], skip_special_tokens=False)
+    special = {i for i, token in base.tokenizer.get_added_tokens_decoder().items() if token.special}
     for i, text in enumerate(texts):
-        if ending[i] or i in special or not text:
-            continue
-        if not text.strip() and ("\n" in text or "\r" in text):
-            ending[i] = True
-            continue
-        numeric = _NUMERIC.fullmatch(text) is not None
-        for state in _NEXT:
-            if numeric or state in (State.TEXT_START, State.TEXT):
-                following[state, i] = advance(state, text)
-    accepting = np.array([State.DONE in _NEXT.get(State(i), {}).values() for i in range(len(State) - 1)])
+        line, *rest = _LINE_END.split(text, maxsplit=1)
+        if rest and i not in special:
+            ending[i] |= not line.strip()
+            closing[i] = not ending[i]
+    written: list[bytes | None] = [None] * len(texts)
+    for i, length, column in zip(whole.ids.tolist(), whole.lengths.tolist(), whole.written.T, strict=True):
+        if i < len(texts) and not ending[i]:
+            written[i] = re.split(rb"[\r\n]", column[:length].tobytes(), maxsplit=1)[0]
     none = jnp.array(base.encode(" none"), jnp.int32)
-    return ValueTokens(jnp.asarray(following), jnp.asarray(ending), jnp.asarray(accepting), none)
+    vocabulary = ValueVocabulary(Vocabulary.of(written), closing[: len(written)], size)
+    return ValueTokens(jnp.asarray(ending), jnp.asarray(closing), none), vocabulary

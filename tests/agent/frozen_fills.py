@@ -3,6 +3,7 @@
 import math
 import re
 from functools import cache
+from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,8 @@ SAID = {
     Kind.INTEGER: re.compile(r" *-?[0-9]+(,[0-9]{3})*%?"),
     Kind.NUMBER: re.compile(r" *-?[0-9]+(,[0-9]{3})*(\.[0-9]+)?%?"),
 }
+# What completes any character of which the first bytes are there.
+REST_OF_CHARACTERS = [bytes(rest) for count in (1, 2, 3) for rest in product((0x80, 0x90, 0xA0, 0xBF), repeat=count)]
 PROPERTIES = {
     "title": {"type": "string", "maxLength": 3},
     "count": {"type": "integer"},
@@ -44,6 +47,14 @@ PROPERTIES = {
     "gift": {"type": "boolean"},
     "level": {"type": "integer", "enum": [1, 12, 3]},
     "parts": {"type": "array", "items": {"type": "string"}},
+}
+BOUNDED = {
+    "floor": {"type": "integer", "minimum": -3, "maximum": 120},
+    "price": {"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.25, "maximum": 50},
+    "day": {"type": "string", "format": "date"},
+    "badge": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]{3,5}$"},
+    "key": {"type": "string", "format": "uuid"},
+    "nick": {"type": "string", "minLength": 4, "maxLength": 6, "pattern": "^[a-z]"},
 }
 
 
@@ -75,6 +86,15 @@ def tiny_base(seed: int) -> FrozenBase:
 
 
 @cache
+def byte_of() -> dict[str, int]:
+    """The byte that each character of a byte-level token stands for; bytes that are in no UTF-8 are left out."""
+    code_points = [*range(0x800), *range(0x800, 0xD800, 0x400), *range(0xE000, 0x110000, 0x1000)]
+    split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    pairs = ((split.pre_tokenize_str(chr(code))[0][0], chr(code).encode()) for code in code_points)
+    return {char: byte for written, text in pairs for char, byte in zip(written, text, strict=True)}
+
+
+@cache
 def next_logprob(base: FrozenBase, ids: tuple[int, ...]) -> np.ndarray:
     """Log-probabilities [V] of the token after `ids`, which are read whole. Kept, since tests ask the same again."""
     block = np.zeros((1, READ_LENGTH), np.int32)
@@ -94,7 +114,21 @@ class PlainFill:
         special = [base.tokenizer.token_to_id(token) for token in SPECIAL]
         blank = [i for i, text in enumerate(self.texts) if not text.strip() and re.search(r"[\r\n]", text)]
         self.ends = [*blank, 0, special[2]]
+        # The bytes of each token before a line end, and whether there is one.
+        self.lines = [self.line(i) for i in range(len(self.texts))]
+        runs = {len(text) for text in self.texts if re.fullmatch("[0-9]+", text)}
+        # Fewest tokens of so many digits.
+        self.fewest = [0]
+        for digits in range(1, 4):
+            self.fewest.append(min(self.fewest[digits - run] + 1 for run in runs if run <= digits))
         self.usual = [i for i, text in enumerate(self.texts) if text and i not in special and i not in self.ends]
+
+    def line(self, token: int) -> tuple[bytes, bool]:
+        written = self.texts[token].encode()
+        if "\ufffd" in self.texts[token]:
+            written = bytes(byte_of().get(char, 0xFF) for char in self.base.tokenizer.id_to_token(token))
+        line, *rest = re.split(rb"[\r\n]", written, maxsplit=1)
+        return line, bool(rest)
 
     def after(self, ids: list[int]) -> np.ndarray:
         return next_logprob(self.base, tuple(ids))
@@ -106,33 +140,53 @@ class PlainFill:
         total = sum(self.after(ids + value[:i])[token] for i, token in enumerate(value))
         return total + self.end_logprob(self.after(ids + value))
 
-    def may_follow(self, kind: Kind, text: str) -> bool:
-        if kind not in SAID:
-            return True
-        return any(SAID[kind].fullmatch(text + more) for more in ("", "0", "00", "000"))
+    def may_end(self, field: Field, written: bytes) -> bool:
+        try:
+            text = written.decode()
+        except UnicodeDecodeError:
+            return False
+        if field.kind in SAID:
+            return bool(SAID[field.kind].fullmatch(text))
+        if "maxLength" in field.schema:
+            text = text.removeprefix(" ")
+            return bool(re.fullmatch(r"\S(.*\S)?", text)) and len(text) <= field.schema["maxLength"]
+        return bool(text.strip())
 
-    def may_end(self, kind: Kind, text: str) -> bool:
-        return bool(SAID[kind].fullmatch(text)) if kind in SAID else bool(text.strip())
+    def may_follow(self, field: Field, written: bytes, token: int, left: int) -> bool:
+        """Whether the token may stand behind what is written, where `left` more may follow it."""
+        added, closed = self.lines[token]
+        if closed:
+            return self.may_end(field, written + added)
+        if field.kind in SAID:
+            rest = [(b"0" * digits, self.fewest[digits]) for digits in range(4)]
+        else:
+            rest = [(b"", 0), (b"x", 1), *((more, len(more)) for more in REST_OF_CHARACTERS)]
+        return any(tokens <= left and self.may_end(field, written + added + more) for more, tokens in rest)
 
     def decode(self, ids: list[int], field: Field, floor: float, refused: int) -> tuple[list[int], float]:
         value: list[int] = []
         total = 0.0
         while total >= floor:
             logprob = self.after(ids + value)
-            text = self.base.decode(value)
+            written = b"".join(self.lines[i][0] for i in value)
+            left = slot_tokens(field, self.base.encode) - len(value) - 1
             allowed = [
                 i for i in self.usual
-                if self.may_follow(field.kind, text + self.texts[i]) and [*value, i] != self.none
+                if left >= 0 and self.may_follow(field, written, i, left) and [*value, i] != self.none
                 and not (i == refused and not value)
             ]  # fmt: skip
-            best = max(allowed, key=lambda i: logprob[i])
+            best = max(allowed, key=lambda i: logprob[i], default=None)
             ending = self.end_logprob(logprob)
-            spent = len(value) == slot_tokens(field, self.base.encode)
-            if spent or (self.may_end(field.kind, text) and ending >= logprob[best]):
+            if best is None or (self.may_end(field, written) and ending >= logprob[best]):
                 return value, total + ending
             value.append(best)
             total += logprob[best]
+            if self.lines[best][1]:
+                return value, total
         return value, total
+
+    def text(self, value: list[int]) -> str:
+        return re.split(r"[\r\n]", self.base.decode(value))[0].strip()
 
     def usable(self, text: str, field: Field) -> bool:
         try:
@@ -152,13 +206,13 @@ class PlainFill:
                 return None
             return values[best], field.candidates[best], 1 / sum(math.exp(score - scores[best]) for score in scores)
         value, total = self.decode(ids, field, none - self.none_margin, refused=-1)
-        text = self.base.decode(value).strip()
+        text = self.text(value)
         if optional and (none - total > self.none_margin or text.lower() == "none"):
             return None
         if not optional and not self.usable(text, field):
             again, again_total = self.decode(ids, field, -math.inf, refused=value[0])
-            if self.usable(self.base.decode(again).strip(), field):
-                value, total, text = again, again_total, self.base.decode(again).strip()
+            if self.usable(self.text(again), field):
+                value, total, text = again, again_total, self.text(again)
         return value, text, math.exp(total)
 
     def prompt(self, tool: Tool, query: str) -> list[int]:

@@ -7,7 +7,9 @@ from jaxdiff.agent.fill_parallel import fill_parallel
 from jaxdiff.agent.frozen_decoding import decode_rows, read_keys, score_rows
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.errors import InputError
-from tests.agent.frozen_fills import PlainFill, tiny_base, tool_of
+from jaxdiff.schema.merge import check_value
+from jaxdiff.schema.values import parse_value
+from tests.agent.frozen_fills import BOUNDED, PlainFill, tiny_base, tool_of
 from tests.agent.test_fill_ar import QUERY, TOOL, assert_same
 
 
@@ -66,6 +68,20 @@ def test_all_values_are_decoded_in_one_loop_traced_once(base, known, monkeypatch
     # The second call, if there is one, is the second attempt at values that could not be used.
     assert 1 <= len(calls) <= 2
     assert int(calls[0][4].active.sum()) == 3
+
+
+def test_bounds_formats_and_patterns_hold_whatever_the_base_would_write():
+    tool = tool_of(BOUNDED, tuple(BOUNDED))
+    seen = set()
+    for seed in range(6):
+        base = tiny_base(seed)
+        got = fill_parallel(base, tool, PrefixReader(base).tool(tool), QUERY)
+        assert set(got) == set(BOUNDED)
+        for field in tool.fields:
+            value = parse_value(got[field.name].value, field)
+            assert check_value(value, field) is None, (field.name, value)
+            seen.add(value)
+    assert len(seen) > 20
 
 
 def test_what_cannot_be_filled(base, known):
