@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from rich.markup import escape
 
 from benchmarks import report
 from jaxdiff.base.store import load_base
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, by_size in prepared.items():
         largest = by_size[str(options.vocabulary)]
         shown.add_row(
-            f"prepare {name}",
+            f"prepare {escape(name)}",
             *(f"{found['milliseconds']['median']:.1f}" for found in by_size.values()),
             str(largest["states"]),
             str(largest["classes"]),

@@ -15,15 +15,12 @@ from typing import TypeVar
 import numpy as np
 
 from jaxdiff.errors import UnsupportedLanguage
-from jaxdiff.schema.languages import code_points
 from jaxdiff.schema.languages.code_points import Ranges
+from jaxdiff.schema.languages.enumeration import texts_of
 from jaxdiff.schema.languages.reduction import ending_lengths, numbered_by_walk, reduced
 
 MAX_STATES = 8192
 Node = TypeVar("Node", bound=Hashable)
-
-# Examples are built of letters and digits where they may be, of signs where they must be.
-_PREFERRED = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_. !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~"
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,58 +161,7 @@ class Dfa:
 
     def examples(self) -> Iterator[str]:
         """Accepted texts, all of them in the end, shortest first; of one length letters and digits come first."""
-        ends = [self.accepting]  # ends[n][s]: an accepting state lies n characters behind s.
-        silent = 0
-        live = self.transitions >= 0
-        while silent <= len(self.accepting):
-            length = len(ends) - 1
-            if self.max_characters is not None and length > self.max_characters:
-                return
-            silent = 0 if ends[length][0] else silent + 1
-            if ends[length][0]:
-                yield from self._of_length(length, ends)
-            ends.append((ends[length][self.transitions] & live).any(axis=1))
-
-    def _of_length(self, length: int, ends: list[np.ndarray]) -> Iterator[str]:
-        if not length:
-            yield ""
-            return
-        path: list[Iterator[tuple[str, int]]] = [self._steps(0, ends[length - 1])]
-        text = [""]
-        while path:
-            step = next(path[-1], None)
-            if step is None:
-                path.pop()
-                text.pop()
-                continue
-            if len(path) == length:
-                yield "".join(text) + step[0]
-            else:
-                text.append(step[0])
-                path.append(self._steps(step[1], ends[length - len(path) - 1]))
-
-    def _steps(self, state: int, ends: np.ndarray) -> Iterator[tuple[str, int]]:
-        row = self.transitions[state].tolist()
-        for char, kind in self._preferred:
-            if row[kind] >= 0 and ends[row[kind]]:
-                yield char, row[kind]
-        stops = [*self.bounds[1:].tolist(), sys.maxunicode + 1]
-        for control in (False, True):
-            for start, stop, kind in zip(self.bounds.tolist(), stops, self.classes.tolist(), strict=True):
-                if row[kind] < 0 or not ends[row[kind]]:
-                    continue
-                for code in range(start, stop):
-                    char = chr(code)
-                    if code > 126 or code < 32:
-                        if 0xD800 <= code <= 0xDFFF:
-                            continue
-                        if char.isprintable() is not control:
-                            yield char, row[kind]
-
-    @cached_property
-    def _preferred(self) -> list[tuple[str, int]]:
-        kinds = self.class_of(np.array([*map(ord, _PREFERRED)]))
-        return list(zip(_PREFERRED, kinds.tolist(), strict=True))
+        return texts_of(self)
 
 
 def build(bounds: np.ndarray, classes: np.ndarray, transitions: np.ndarray, accepting: np.ndarray, name: str) -> Dfa:
@@ -290,8 +236,3 @@ def explore(
         if len(order) > 4 * MAX_STATES:
             raise UnsupportedLanguage(name, f"needs more than {4 * MAX_STATES} states")
     return build(bounds, classes, np.array(rows), np.array([accepting(state) for state in order]), name)
-
-
-def anything() -> Dfa:
-    """Every text."""
-    return explore(0, [code_points.EVERY], lambda state, symbol: state, lambda state: True, "anything")

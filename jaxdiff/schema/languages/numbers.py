@@ -50,14 +50,19 @@ def number_language(
     exclusive_maximum: bool = False,
     multiples_of: Sequence[Exact] = (),
 ) -> Dfa:
-    """As `integer_language`, for numbers with up to `MAX_DECIMALS` decimals."""
+    """As `integer_language`, for numbers with up to `MAX_DECIMALS` decimals, or as many as their least multiple has."""
     limits = _limits(minimum, maximum, exclusive_minimum, exclusive_maximum)
     return _language(*limits, _common_factor(multiples_of), MAX_DECIMALS)
 
 
 def number_text(value: Exact) -> str:
-    """A number as these languages write it: 1e-07 is 0.0000001. Integral floats keep no point."""
+    """A number as these languages write it: 1e-07 is 0.0000001. Integral floats keep no point.
+
+    Raises UnsupportedLanguage for a fraction that no decimal equals.
+    """
     value = exact(value)
+    if 10 ** value.denominator.bit_length() % value.denominator:
+        raise UnsupportedLanguage(str(value), "no decimal equals it")
     sign, value = "-" if value < 0 else "", abs(value)
     places = 0
     while (value * 10**places).denominator > 1:
@@ -135,20 +140,20 @@ class _Reader:
     """Reads numbers character by character. A multiple of `step` is one of `unit` counted in units of 10^-scale."""
 
     def __init__(self, low: _Limit | None, high: _Limit | None, step: Fraction | None, decimals: int):
-        self.step, self.decimals = step, decimals
-        self.scale, self.unit = 0, 1
+        self.scale, self.unit, self.decimals = 0, 1, decimals
         if step is not None:
-            while (step * 10**self.scale).denominator > 1:
+            while (step * 10**self.scale).denominator > 1 and self.scale <= decimals:
                 self.scale += 1
             self.unit = int(step * 10**self.scale)
             if self.scale > decimals or self.unit * (self.scale + 1) > MAX_REMAINDERS:
                 raise UnsupportedLanguage("multipleOf", f"multiples of {step} need more than {MAX_REMAINDERS} states")
+            self.decimals = self.scale
         mirrored = [limit and _Limit(-limit.value, limit.excluded) for limit in (high, low)]
         if mirrored[0] is None or mirrored[0].value <= 0:
             mirrored[0] = _Limit(Fraction(0), True)  # There is no negative zero.
         self.bounds = {False: _magnitudes(low, high), True: _magnitudes(*mirrored)}
         known = [len(bound.whole) for pair in self.bounds.values() if pair for bound in pair if bound]
-        self.most_digits = max([*known, _EXACT_DIGITS if decimals else 0]) + 1  # Beyond, they are counted no more.
+        self.most_digits = max([*known, _EXACT_DIGITS if self.decimals else 0]) + 1  # Beyond, they are counted no more.
 
     def advance(self, place: _Place, symbol: int) -> _Place | None:
         """The place behind one more character."""
@@ -195,9 +200,6 @@ class _Reader:
     def _decimal(self, place: _Place, digit: int) -> _Place | None:
         if not place.left:
             return None
-        beyond = self.step is not None and place.places >= self.scale
-        if beyond and (digit or place.remainder):
-            return None
         least, most = (
             order or _compared(digit, None if bound is None else bound.decimal(place.places))
             for bound, order in self._of(place)
@@ -207,7 +209,7 @@ class _Reader:
             places = min(places, self.scale)
         return replace(
             place, part=_Part.DECIMALS, left=place.left - 1, places=places, least=least, most=most,
-            remainder=0 if beyond else (place.remainder * 10 + digit) % self.unit,
+            remainder=(place.remainder * 10 + digit) % self.unit,
         )  # fmt: skip
 
     def accepts(self, place: _Place) -> bool:

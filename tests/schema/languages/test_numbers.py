@@ -1,5 +1,6 @@
 import itertools
 import json
+import math
 from fractions import Fraction
 
 import pytest
@@ -65,11 +66,13 @@ def test_a_number_is_accepted_exactly_if_it_is_within_bounds_and_a_multiple(
     build = integer_language if whole else number_language
     found = build(low, high, exclusive_minimum=no_low, exclusive_maximum=no_high, multiples_of=multiples)
     assert [text for text in wrong if found.accepts(text)] == []
+    grid = math.lcm(*(int(Fraction(str(step)) * 100) for step in multiples))
+    places = len(number_text(Fraction(grid, 100)).partition(".")[2]) if multiples else 3
     for text in canonical:
         value = Fraction(text)
         expected = is_between(value, low, high, no_low, no_high)
         expected &= all((value / Fraction(str(step))).denominator == 1 for step in multiples)
-        expected &= not (whole and "." in text)
+        expected &= not (whole and "." in text) and len(text.partition(".")[2]) <= places
         assert found.accepts(text) is expected, text
 
 
@@ -122,4 +125,8 @@ def test_multiples_that_need_too_many_states_are_named():
         integer_language(multiples_of=[1000003])
     with pytest.raises(UnsupportedLanguage, match="multiples of 1/8192"):
         number_language(multiples_of=[2**-13])
+    with pytest.raises(UnsupportedLanguage, match="multiples of 1/3"):
+        number_language(multiples_of=[Fraction(1, 3)])
+    with pytest.raises(UnsupportedLanguage, match="no decimal equals"):
+        number_text(Fraction(1, 3))
     assert integer_language(multiples_of=[2**-13]).accepts("5")
