@@ -34,6 +34,7 @@ from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.trunk import Encoding
 from jaxdiff.schema.fields import Field
 from jaxdiff.schema.paths import with_required
+from jaxdiff.schema.values import write_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,15 @@ def _fill_together(
     ]
     open_plans = [(row, plan) for row, plan in enumerate(plans) if plan.composed]
     compositions = [
-        Composition(row, plan.reading.tool, plan.reading.query, plan.spans, plan.composed) for row, plan in open_plans
+        Composition(
+            row,
+            plan.reading.tool,
+            plan.reading.query,
+            plan.spans,
+            plan.composed,
+            texts={i: write_value(found.value) for i, found in plan.apart.items()},
+        )
+        for row, plan in open_plans
     ]
     composed = compose(head.base, head.config, head.params, encoding, compositions, config, seed)
     by_row = {row: found for (row, _), found in zip(open_plans, composed, strict=True)}
