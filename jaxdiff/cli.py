@@ -9,7 +9,8 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from jaxdiff import extract_cli
-from jaxdiff.chat.command import MODE_CHOICES, add_options, start
+from jaxdiff.chat.command import add_options, start
+from jaxdiff.command_options import add_answering, add_filling, add_model, agent_options
 from jaxdiff.errors import JaxdiffError
 
 if TYPE_CHECKING:
@@ -64,46 +65,13 @@ def _parser() -> argparse.ArgumentParser:
         "--tools", metavar="FILE", help="JSON list of function definitions, or a Python file of tools (default: none)"
     )
     call.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    call.add_argument("--mode", choices=MODE_CHOICES, default="auto", help="how to answer (default: auto)")
     call.add_argument(
         "--tool-choice", default="auto", metavar="CHOICE", help="auto (default), none, required or a name"
     )
-    call.add_argument("--fill", choices=("diffusion", "ar", "parallel"), help="default: diffusion")
-    call.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
-    call.add_argument(
-        "--sampler",
-        choices=("confidence", "ancestral", "ancestral_cached"),
-        default="confidence",
-        help="which positions a step reveals: the most confident (default), or some at random by the noise schedule; "
-        "ancestral_cached predicts again only after a change, and needs a head without time conditioning",
-    )
-    call.add_argument(
-        "--guidance",
-        type=float,
-        default=0.0,
-        metavar="WEIGHT",
-        help="of classifier-free guidance, which needs a head trained with prompt dropout (default: 0, none)",
-    )
-    call.add_argument(
-        "--credit",
-        type=float,
-        default=0.0,
-        metavar="WEIGHT",
-        help="of a guess's credit for having been the best in earlier steps (default: 0, none)",
-    )
-    call.add_argument(
-        "--blocks",
-        choices=("together", "in_order"),
-        default="together",
-        help="composed values: all at once (default), or each when those before it are full",
-    )
-    call.add_argument("--base", default="default", metavar="NAME|PATH", help="a name, folder, .gguf file or org/repo")
-    call.add_argument("--head", default="default", metavar="NAME|PATH", help="a folder (default: the shipped head)")
-    call.add_argument("--dtype", choices=("float32", "bfloat16"), help="type the base computes in (default: as stored)")
-    call.add_argument("--seed", type=int, default=0, help="of the randomness at a temperature above 0")
-    call.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
-    call.add_argument("--max-new-tokens", type=int, default=256, help="of an answer in text (default: 256)")
     call.add_argument("--trace", action="store_true", help="show what each denoising step did")
+    add_answering(call)
+    add_filling(call)
+    add_model(call)
     extract_cli.add_options(commands.add_parser("extract", help="fill a JSON Schema from a text"))
     add_options(commands.add_parser("chat", help="talk in the terminal, with calls of tools"))
     for name, text in HANDED_OVER.items():
@@ -118,24 +86,7 @@ def _call(options: argparse.Namespace) -> int:
 
     check_query(options.query)
     keep_compiled_programs()
-    agent = Agent.load(
-        options.base,
-        tools=options.tools,
-        head=options.head,
-        fill=options.fill,
-        steps=options.steps,
-        sampler=options.sampler,
-        guidance=options.guidance,
-        credit=options.credit,
-        blocks=options.blocks,
-        temperature=options.temperature,
-        seed=options.seed,
-        dtype=options.dtype,
-        trace=options.trace,
-        mode=options.mode,
-        tool_choice=options.tool_choice,
-        max_new_tokens=options.max_new_tokens,
-    )
+    agent = Agent.load(options.base, tools=options.tools, mode=options.mode, **agent_options(options))
     result = agent(options.query)
     if options.json:
         print(json.dumps(result.to_dict(), ensure_ascii=False))

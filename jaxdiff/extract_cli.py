@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from jaxdiff.command_options import add_filling, add_model, agent_options
 from jaxdiff.schema.json_files import read_json
 
 
@@ -14,11 +15,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", metavar="TEXT", help="the text, or - to read it from standard input")
     parser.add_argument("--schema", required=True, metavar="FILE", help="JSON Schema of an object")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    parser.add_argument("--fill", choices=("diffusion", "ar", "parallel"), help="default: diffusion")
-    parser.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
-    parser.add_argument("--base", default="default", metavar="NAME|PATH", help="a name, folder, .gguf file or org/repo")
-    parser.add_argument("--head", default="default", metavar="NAME|PATH", help="a folder (default: the shipped head)")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="type the base computes in")
+    add_filling(parser)
+    add_model(parser)
 
 
 def start(options: argparse.Namespace) -> int:
@@ -33,7 +31,7 @@ def start(options: argparse.Namespace) -> int:
     text = sys.stdin.read() if options.text == "-" else options.text
     check_query(text, "text")
     keep_compiled_programs()
-    agent = Agent.load(options.base, head=options.head, fill=options.fill, steps=options.steps, dtype=options.dtype)
+    agent = Agent.load(options.base, **agent_options(options))
     extraction = agent.extract(schema, text)
     if options.json:
         print(json.dumps(extraction.to_dict(), ensure_ascii=False))

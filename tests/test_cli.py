@@ -138,12 +138,11 @@ def test_unknown_tool_file(capsys, base, tmp_path):
         ("[]", "empty list"),
         ('[{"name": "a", "parameters": []}]', "must be a JSON Schema object"),
         ('[{"name": "a", "parameters": {"type": "string"}}]', "/type"),
-        ('[{"name": "a", "parameters": {"properties": {"x/y": {"type": "string", "pattern": "a"}}}}]',
-         "'pattern'"),
-        ('[{"name": "a", "parameters": {"properties": {"x/y": {"type": "string", "pattern": "a"}}}}]',
-         "/properties/x~1y/pattern"),
-        ('[{"name": "a", "parameters": {"properties": {"x": {"type": "object"}}}}]', "/properties/x/type"),
-        ('[{"name": "a\\nb", "parameters": {"properties": {"x": {"type": "object"}}}}]', "/properties/x/type"),
+        ('[{"name": "a", "parameters": {"properties": {"x/y": {"$ref": "b.json"}}}}]', "'$ref'"),
+        ('[{"name": "a", "parameters": {"properties": {"x/y": {"$ref": "b.json"}}}}]', "/properties/x~1y/$ref"),
+        ('[{"name": "a", "parameters": {"properties": {"x": {"type": "string", "pattern": "(a)\\\\1"}}}}]',
+         "/properties/x"),
+        ('[{"name": "a\\nb", "parameters": {"properties": {"x": {"$ref": "b.json"}}}}]', "/properties/x/$ref"),
     ],
 )  # fmt: skip
 def test_tool_files_that_cannot_be_used(capsys, tmp_path, base, text, named):
@@ -226,10 +225,14 @@ def test_commands_that_are_incomplete(capsys, words):
 
 
 def test_a_required_value_that_cannot_be_made_valid(capsys, base, head, tmp_path):
-    properties = {"count": {"type": "integer", "minimum": 5, "maximum": 4}}
-    parameters = {"type": "object", "properties": properties, "required": ["count"]}
-    (tmp_path / "tools.json").write_text(json.dumps([{"name": "count", "parameters": parameters}]))
-    assert "cannot fill 'count'" in refused(capsys, *call(QUERY, base, tmp_path / "tools.json", "--head", head))
+    def said(schema):
+        parameters = {"type": "object", "properties": {"count": schema}, "required": ["count"]}
+        (tmp_path / "tools.json").write_text(json.dumps([{"name": "count", "parameters": parameters}]))
+        return refused(capsys, *call(QUERY, base, tmp_path / "tools.json", "--head", head))
+
+    assert "no value satisfies" in said({"type": "integer", "minimum": 5, "maximum": 4})
+    listed = {"type": "array", "items": {"type": "integer"}, "minItems": 40, "uniqueItems": True}
+    assert "cannot fill 'count'" in said(listed)
 
 
 def test_the_program_answers_by_parallel_where_no_head_fits(base, tmp_path, monkeypatch):

@@ -26,10 +26,11 @@ MAY_IMPORT = {
     "routing": BOTTOM,
     "agent": MIDDLE,
     "runtime": MIDDLE | {"agent"},
-    "chat": MIDDLE | {"agent", "runtime"},
+    "command_options": {"agent"},
+    "chat": MIDDLE | {"agent", "runtime", "command_options"},
     "": MIDDLE | {"agent", "runtime"},
-    "extract_cli": MIDDLE | {"agent", "runtime", "chat"},
-    "cli": MIDDLE | {"agent", "runtime", "chat", "extract_cli", ""},
+    "extract_cli": MIDDLE | {"agent", "runtime", "chat", "command_options"},
+    "cli": MIDDLE | {"agent", "runtime", "chat", "command_options", "extract_cli", ""},
 }
 INSTALLED_NAMES = {"jaxdiff": "jaxdiff", "train": "jaxdiff_train", "convert": "jaxdiff_convert"}
 # The two places that hand over to the other packages, by an import inside a function.

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from jaxdiff.agent.directive import MODES
-
-MODE_CHOICES = ("auto", *MODES)
+from jaxdiff.command_options import add_answering, add_filling, add_model, agent_options
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -15,18 +13,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tools", metavar="FILE", help="JSON list of function definitions, or a Python file of tools")
     parser.add_argument("--yes", action="store_true", help="run calls without asking")
     parser.add_argument("--system", metavar="TEXT", help="stands before the conversation")
-    parser.add_argument("--mode", choices=MODE_CHOICES, default="auto", help="how to answer (default: auto)")
-    parser.add_argument("--base", default="default", metavar="NAME|PATH", help="a name, folder, .gguf file or org/repo")
-    parser.add_argument("--head", default="default", metavar="NAME|PATH", help="a folder (default: the shipped head)")
-    parser.add_argument("--fill", choices=("diffusion", "ar", "parallel"), help="default: diffusion")
-    parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), help="type the base computes in (default: as stored)"
-    )
-    parser.add_argument("--max-new-tokens", type=int, default=256, help="of an answer in text (default: 256)")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 (default) takes the most probable token")
     parser.add_argument("--top-p", type=float, default=1.0, help="nucleus of the tokens drawn from (default: 1, all)")
     parser.add_argument("--thinking-budget", type=int, metavar="TOKENS", help="after which a thought ends")
-    parser.add_argument("--seed", type=int, default=0, help="of the randomness at a temperature above 0")
+    add_answering(parser)
+    add_filling(parser)
+    add_model(parser)
 
 
 def start(options: argparse.Namespace) -> int:
@@ -42,18 +33,7 @@ def start(options: argparse.Namespace) -> int:
 
     keep_compiled_programs()
     tools, functions = ((), {}) if options.tools is None else collect_tools(options.tools)
-    agent = Agent.load(
-        options.base,
-        tools=tools or None,
-        head=options.head,
-        fill=options.fill,
-        dtype=options.dtype,
-        max_new_tokens=options.max_new_tokens,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        thinking_budget=options.thinking_budget,
-        seed=options.seed,
-    )
+    agent = Agent.load(options.base, tools=tools or None, **agent_options(options))
     in_terminal = sys.stdin.isatty()
     session = ChatSession(
         Conversation(agent, options.system, mode=options.mode),
