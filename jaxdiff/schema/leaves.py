@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from jsonschema.exceptions import best_match
-
 from jaxdiff.errors import SchemaError
-from jaxdiff.schema.fields import Field, Kind, escape_pointer, validator_class
-from jaxdiff.schema.normal.nodes import Array, Choice, Node, Number, Object, Text, Union
+from jaxdiff.schema.fields import Field, Kind, escape_pointer
+from jaxdiff.schema.leaf_nodes import candidates_of, is_null, items_of, kind_of, schema_of, without_null
+from jaxdiff.schema.meta_schema import check_valid
+from jaxdiff.schema.normal.nodes import Array, Choice, Node, Object, Text, Union
 from jaxdiff.schema.scaffold.prepare import prepare
 
 # Items of a list of objects, and entries of a map, that have fields of their own.
@@ -60,7 +59,7 @@ def fields_of(parameters: Any, where: str = "parameters") -> tuple[Field, ...]:
     dialect = parameters.get("$schema", "")
     if not isinstance(dialect, str):
         raise SchemaError(f"{where}: $schema must be a string", "/$schema")
-    _check_valid(parameters, dialect, where)
+    check_valid(parameters, dialect, where)
     declared = parameters.get("type", "object")
     if declared != "object" and not (isinstance(declared, list) and "object" in declared):
         raise SchemaError(f"{where} must describe an object, not {declared!r}", "/type")
@@ -99,7 +98,7 @@ class _Finder:
             if place.name and node.description:
                 place = replace(place, context=_joined(place.context, node.description))
             if isinstance(node, Union):
-                several = sum(not _is_null(branch.node) for branch in node.branches) > 1
+                several = sum(not is_null(branch.node) for branch in node.branches) > 1
                 for branch in node.branches:
                     yield from self.below(branch.node, replace(place, one_of_several=several))
             elif isinstance(node, Object):
@@ -131,14 +130,14 @@ class _Finder:
 
     def _leaf(self, node: Node, place: _Place) -> Field | None:
         """The field that a node is, None where it is none."""
-        plain, nullable = _without_null(node)
+        plain, nullable = without_null(node)
         if isinstance(plain, Array) and plain.items is None and not plain.prefix:
             # The empty list alone.
             plain = Choice(values=([],), description=plain.description)
-        kind = _kind(plain)
+        kind = kind_of(plain)
         item = None
         if kind is None:
-            item = _items(plain)
+            item = items_of(plain)
             if item is None:
                 return None
             kind = Kind.ARRAY
@@ -150,9 +149,9 @@ class _Finder:
             required_with=place.required_with or "",
             description=_joined(node.description or plain.description, place.context),
             schema=(None if isinstance(node, Union) else self._own_schema(node)) or schema_of(plain),
-            item_kind=None if item is None else _kind(item),
-            candidates=_candidates(plain, nullable),
-            item_candidates=() if item is None else _candidates(item, False),
+            item_kind=None if item is None else kind_of(item),
+            candidates=candidates_of(plain, nullable),
+            item_candidates=() if item is None else candidates_of(item, False),
             has_default=node.has_default or plain.has_default,
             dialect=self._dialect,
         )
@@ -173,35 +172,7 @@ class _Finder:
             found = found[int(token)] if isinstance(found, list) else found.get(token)
             if not isinstance(found, (dict, list)):
                 return None
-        alone = isinstance(found, dict) and not _APPLICATORS & found.keys() and isinstance(found.get("type", ""), str)
-        return found if alone else None
-
-
-def schema_of(node: Node) -> dict[str, Any]:
-    """A JSON Schema (draft 2020-12) of a field's node."""
-    said = {"description": node.description} if node.description else {}
-    if isinstance(node, Choice):
-        return {**said, "enum": list(node.values)}
-    if isinstance(node, Text):
-        bounds = {"minLength": node.min_length or None, "maxLength": node.max_length}
-        bounds["format"] = next(iter(node.formats), None)  # type: ignore[assignment]
-        patterns = [{"pattern": pattern} for pattern in node.patterns]
-        refused = [{"pattern": pattern} for pattern in node.excluded_patterns]
-        refused += [{"const": value} for value in node.excluded_values]
-        more = {"pattern": node.patterns[0]} if len(patterns) == 1 else {"allOf": patterns} if patterns else {}
-        return {**said, "type": "string", **_given(bounds), **more, **({"not": {"anyOf": refused}} if refused else {})}
-    if isinstance(node, Number):
-        low = "exclusiveMinimum" if node.exclusive_minimum else "minimum"
-        high = "exclusiveMaximum" if node.exclusive_maximum else "maximum"
-        steps = [{"multipleOf": _json_number(step)} for step in node.multiples_of]
-        limits = {low: _json_number(node.minimum), high: _json_number(node.maximum)}
-        return {
-            **said, "type": "integer" if node.integer else "number", **_given(limits),
-            **({"allOf": steps} if steps else {}),
-        }  # fmt: skip
-    assert isinstance(node, Array) and node.items is not None
-    counts = {"minItems": node.min_items or None, "maxItems": node.max_items, "uniqueItems": node.unique or None}
-    return {**said, "type": "array", "items": schema_of(node.items.node), **_given(counts)}
+        return found if _says_all(found) else None
 
 
 def _inside(place: _Place, name: str, token: str, required: bool) -> _Place:
@@ -214,83 +185,16 @@ def _inside(place: _Place, name: str, token: str, required: bool) -> _Place:
     )  # fmt: skip
 
 
+def _says_all(schema: Any) -> bool:
+    """Whether a subschema of a scalar, or of a list of scalars, can be read by itself."""
+    if not isinstance(schema, dict) or _APPLICATORS & schema.keys() or not isinstance(schema.get("type", ""), str):
+        return False
+    listed = schema.get("type") == "array" and not schema.keys() & {"enum", "const"}
+    return not listed or _says_all(schema.get("items"))
+
+
 def _joined(first: str, second: str) -> str:
     return f"{first}; {second}" if first and second else first or second
-
-
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Choice) and node.values == (None,)
-
-
-def _without_null(node: Node) -> tuple[Node, bool]:
-    """The node without the branch that is null, where one other is left or all others are scalars: the first then."""
-    if not isinstance(node, Union):
-        return node, False
-    others = [branch.node for branch in node.branches if not _is_null(branch.node)]
-    nullable = len(others) < len(node.branches)
-    listed = [other for other in others if isinstance(other, Choice)]
-    if listed and len(listed) == len(others):
-        return replace(listed[0], values=tuple(value for other in listed for value in other.values)), nullable
-    if len(others) == 1 or _kind(others[0]) is not None:
-        return others[0], nullable
-    return node, nullable
-
-
-def _kind(node: Node) -> Kind | None:
-    match node:
-        case Choice():
-            return Kind.BOOLEAN if set(map(repr, node.values)) == {"True", "False"} else Kind.ENUM
-        case Text():
-            return Kind.STRING
-        case Number():
-            return Kind.INTEGER if node.integer else Kind.NUMBER
-    return None
-
-
-def _items(node: Node) -> Node | None:
-    """The node of the items of a list of scalars."""
-    if not isinstance(node, Array) or node.prefix or node.items is None:
-        return None
-    item, _ = _without_null(node.items.node)
-    return item if _kind(item) is not None else None
-
-
-def _candidates(node: Node, nullable: bool) -> tuple[Any, ...]:
-    if not isinstance(node, Choice):
-        return ()
-    if _kind(node) is Kind.BOOLEAN:
-        return (True, False)
-    return (*node.values, None) if nullable and None not in node.values else node.values
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _json_number(value: Fraction | None) -> int | float | None:
-    if value is None:
-        return None
-    return int(value) if value.denominator == 1 else float(value)
-
-
-def _check_valid(parameters: dict[str, Any], dialect: str, where: str) -> None:
-    try:
-        text = json.dumps(parameters, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise SchemaError(f"{where} is not JSON: {error}") from error
-    if problem := _meta_problem(text, dialect):
-        message, pointer = problem
-        raise SchemaError(f"{where} is not a valid JSON Schema: {message}", pointer)
-
-
-@lru_cache(maxsize=16384)
-def _meta_problem(text: str, dialect: str) -> tuple[str, str] | None:
-    """Why the schema breaks its meta-schema, and where. Cached: training reads the same tools many times."""
-    checker = validator_class(dialect)
-    error = best_match(checker(checker.META_SCHEMA).iter_errors(json.loads(text)))
-    if error is None:
-        return None
-    return error.message, "".join(f"/{escape_pointer(str(part))}" for part in error.absolute_path)
 
 
 def _json_type(value: Any) -> str:

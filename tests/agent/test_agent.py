@@ -137,7 +137,8 @@ def test_the_layout_of_the_answer():
     assert call["name"] == "paint" and call["arguments"] == result.calls[0].arguments
     assert {"/title", "/colour", "/a~1b~0c"} <= set(call["fields"])
     for found in call["fields"].values():
-        assert list(found) == ["confidence", "source", "by"]
+        assert [name for name in found if name != "cut"] == ["confidence", "source", "by"]
+        assert found.get("cut", True) is True
         assert 0 <= found["confidence"] <= 1
         source = found["source"]
         assert source is None or (len(source) == 2 and 0 <= source[0] < source[1] <= len(QUERY))

@@ -5,8 +5,11 @@ from jsonschema import Draft202012Validator
 
 from jaxdiff.errors import SchemaError, UnsupportedSchema
 from jaxdiff.schema.fields import Kind
-from jaxdiff.schema.leaves import fields_of, schema_of
+from jaxdiff.schema.leaf_nodes import schema_of
+from jaxdiff.schema.leaves import fields_of
+from jaxdiff.schema.merge import merge
 from jaxdiff.schema.normal.normalise import normalise
+from jaxdiff.schema.tools import parse_tools
 
 
 def parameters(**properties):
@@ -112,6 +115,20 @@ def test_branches_and_references():
     pointed = {"$ref": "#/$defs/point"}
     assert shown(pointed, **{"$defs": {"point": POINT}}) == shown(POINT)
     assert shown({"description": "anything"})["a"][1] == "string"
+
+
+@pytest.mark.parametrize(
+    "items", [None, {}, {"$ref": "#/$defs/size"}, {"type": ["integer", "null"]}, {"allOf": [{"type": "integer"}]}]
+)
+def test_a_list_of_scalars_knows_its_items(items):
+    schema = {"type": "array"} if items is None else {"type": "array", "items": items}
+    (made_tool,) = parse_tools(
+        [{"name": "f", "parameters": {**parameters(a=schema), "$defs": {"size": {"enum": [1, 2]}}}}]
+    )
+    (field,) = made_tool.fields
+    assert field.kind is Kind.ARRAY and "items" in field.schema
+    numbers = field.item_kind is not Kind.STRING
+    assert merge(made_tool, {"a": "1 and 2"}).arguments == {"a": [1, 2] if numbers else ["1", "2"]}
 
 
 def test_recursion_ends():
