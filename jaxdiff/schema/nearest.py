@@ -95,7 +95,7 @@ class _Follower:
                     return None
                 value = free[number] if kind == _KEY else value[free[number]]
             elif isinstance(value, list):
-                value = value[int(token)] if int(token) < len(value) else None
+                value = value[int(token)] if token.isdecimal() and int(token) < len(value) else None
             else:
                 name = token.replace("~1", "/").replace("~0", "~")
                 value = value.get(name) if isinstance(value, dict) else None
