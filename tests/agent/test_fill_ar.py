@@ -86,11 +86,12 @@ def test_a_value_that_must_be_there_is_never_none(base, known, length, monkeypat
     np.testing.assert_allclose(got.confidence, confidence, rtol=2e-3)
 
 
-def test_a_token_with_a_line_end_behind_text_ends_the_value(base, known, monkeypatch):
+def test_a_token_with_a_line_end_behind_text_ends_the_value(base, monkeypatch):
     """Were such a one among the tokens that the base would write, the value would end with it."""
-    field = TOOL.fields[-1]
+    tool = tool_of({"title": {"type": "string", "maxLength": 6}}, ())
+    (field,) = tool.fields
     plain = PlainFill(base, present=frozenset({field.name}))
-    ids = plain.prompt(TOOL, QUERY) + key_ids(base, field)
+    ids = plain.prompt(tool, QUERY) + key_ids(base, field)
     written, _ = plain.decode(ids, field, -math.inf, refused=-1)
     texts = [plain.lines[token][0] for token in written]
     token = next(written[i] for i in range(1, len(written)) if plain.may_end(field, b"".join(texts[: i + 1])))
@@ -98,7 +99,7 @@ def test_a_token_with_a_line_end_behind_text_ends_the_value(base, known, monkeyp
     closing = value_tokens(base).closing.at[token].set(True)
     tokens = dataclasses.replace(value_tokens(base), closing=closing)
     monkeypatch.setattr(frozen_values, "value_tokens", lambda base: tokens)
-    got = fill_ar(base, TOOL, known, QUERY, present=frozenset({field.name}))[field.name]
+    got = fill_ar(base, tool, PrefixReader(base).tool(tool), QUERY, present=frozenset({field.name}))[field.name]
     value, text, confidence = plain.field(ids, field)
     assert got.value == text and len(value) < len(written)
     np.testing.assert_allclose(got.confidence, confidence, rtol=2e-3)
