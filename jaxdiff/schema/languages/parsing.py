@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from functools import lru_cache
 
 from jaxdiff.errors import UnsupportedLanguage
 from jaxdiff.schema.languages import code_points as cp
@@ -35,12 +36,18 @@ def _negated(chars: Chars) -> Chars:
     return Chars(cp.complement(chars.either), chars.differing)
 
 
+@lru_cache(maxsize=4096)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The pattern as Python has it, without its warning of `[[`, which it reads as ECMA-262 does. Raises re.error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return re.compile(pattern)
+
+
 def parse(pattern: str) -> Expression:
     """The expression of a pattern. Raises UnsupportedLanguage naming the pattern."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python warns of `[[`, which it reads as ECMA-262 does.
-            re.compile(pattern)
+        compiled(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise UnsupportedLanguage(pattern, f"Python cannot read it: {error}") from None
     return _Parser(pattern).parse()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from typing import Any
 
 from jaxdiff.schema.languages.formats import FORMATS
+from jaxdiff.schema.languages.parsing import compiled
 from jaxdiff.schema.normal.facts import NUMBER, TYPES, Atom
 from jaxdiff.schema.normal.locations import Location
 from jaxdiff.schema.normal.numbers import Bound, exact, tightest_lower, tightest_upper
@@ -74,7 +74,7 @@ def _fact(name: str, convert: Callable[[Any], Any]) -> Reader:
 
 
 def _pattern(statement: Statement, location: Location, value: Any) -> None:
-    re.compile(value)
+    compiled(value)
     statement.facts["pattern"] = value
 
 
@@ -101,7 +101,7 @@ def _map(name: str, keyword: str) -> Reader:
 
 def _pattern_properties(statement: Statement, location: Location, value: Any) -> None:
     for pattern in value:
-        re.compile(pattern)
+        compiled(pattern)
     statement.facts["pattern_properties"] = atom_map(location, "patternProperties", value)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+from jaxdiff.schema.languages.parsing import compiled
 from jaxdiff.schema.normal.locations import Location
 from jaxdiff.schema.normal.numbers import Bound
 
@@ -94,7 +94,7 @@ class Facts:
     def child(self, name: str) -> list[Atom]:
         """What the value of a property must satisfy."""
         found = [self.properties[name]] if self.properties and name in self.properties else []
-        found += [atom for pattern, atom in (self.pattern_properties or {}).items() if re.search(pattern, name)]
+        found += [atom for pattern, atom in (self.pattern_properties or {}).items() if compiled(pattern).search(name)]
         return found or ([self.additional] if self.additional else [])
 
     def item(self, index: int) -> list[Atom]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from fractions import Fraction
 from typing import Any
 
 from jaxdiff.schema.languages.formats import format_language
+from jaxdiff.schema.languages.parsing import compiled
 from jaxdiff.schema.normal.nodes import Array, Choice, Node, Number, Object, Text, Union
 from jaxdiff.schema.normal.numbers import exact
 
@@ -52,8 +52,8 @@ def _in_text(node: Text, value: str, formats: bool) -> bool:
     return (
         node.min_length <= len(value)
         and (node.max_length is None or len(value) <= node.max_length)
-        and all(re.search(pattern, value) for pattern in node.patterns)
-        and not any(re.search(pattern, value) for pattern in node.excluded_patterns)
+        and all(compiled(pattern).search(value) for pattern in node.patterns)
+        and not any(compiled(pattern).search(value) for pattern in node.excluded_patterns)
         and value not in node.excluded_values
         and (not formats or all(format_language(name).accepts(value) for name in node.formats))
     )

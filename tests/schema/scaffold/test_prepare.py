@@ -95,3 +95,7 @@ def test_threads_share_a_schema():
 def test_too_many_items_are_refused():
     with pytest.raises(UnsupportedSchema, match="600 items"):
         prepare({"type": "array", "minItems": 600, "items": {"type": "null"}})
+
+
+def test_a_pattern_that_python_warns_of():
+    assert prepare({"type": "string", "pattern": "^[[ab]+$"}).problem("[a") is None
