@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxdiff.agent.filled import FilledField
-from jaxdiff.agent.frozen_decoding import KEY_TOKENS, append, open_context, padded, read_keys
+from jaxdiff.agent.frozen_context import KEY_TOKENS, append, open_context, padded, read_keys
 from jaxdiff.agent.frozen_values import asked_fields, decide, longest_value, value_width
 from jaxdiff.agent.prefix import ToolPrefix
 from jaxdiff.agent.prompting import key_ids, query_prompt

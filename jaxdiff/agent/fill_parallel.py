@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from jaxdiff.agent.filled import FilledField
-from jaxdiff.agent.frozen_decoding import KEY_TOKENS, ROWS, open_context, padded, read_keys
+from jaxdiff.agent.frozen_context import KEY_TOKENS, open_context, padded, read_keys
+from jaxdiff.agent.frozen_decoding import ROWS
 from jaxdiff.agent.frozen_values import asked_fields, decide, value_width
 from jaxdiff.agent.prefix import ToolPrefix
 from jaxdiff.agent.prompting import key_ids, query_prompt

@@ -13,18 +13,8 @@ import numpy as np
 
 from jaxdiff.agent.assignment import understood
 from jaxdiff.agent.filled import FilledField
-from jaxdiff.agent.frozen_decoding import (
-    DECODED_TOKENS,
-    GIVEN_TOKENS,
-    ROWS,
-    Context,
-    DecodingRows,
-    Keys,
-    Written,
-    decode_rows,
-    padded,
-    score_rows,
-)
+from jaxdiff.agent.frozen_context import Context, Keys, Written, padded
+from jaxdiff.agent.frozen_decoding import DECODED_TOKENS, GIVEN_TOKENS, ROWS, DecodingRows, decode_rows, score_rows
 from jaxdiff.agent.prompting import candidate_text
 from jaxdiff.agent.sources import find_source
 from jaxdiff.agent.value_tables import FieldTables, decoded_tokens

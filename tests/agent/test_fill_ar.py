@@ -8,7 +8,8 @@ import pytest
 from jaxdiff.agent import frozen_values
 from jaxdiff.agent.fill_ar import fill_ar
 from jaxdiff.agent.filled import FilledField
-from jaxdiff.agent.frozen_decoding import append, decode_rows, read_keys, score_rows
+from jaxdiff.agent.frozen_context import append, read_keys
+from jaxdiff.agent.frozen_decoding import decode_rows, score_rows
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.agent.prompting import key_ids
 from jaxdiff.agent.sources import find_source

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jaxdiff.agent.fill_parallel import fill_parallel
-from jaxdiff.agent.frozen_decoding import decode_rows, read_keys, score_rows
+from jaxdiff.agent.frozen_context import read_keys
+from jaxdiff.agent.frozen_decoding import decode_rows, score_rows
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.errors import InputError
 from jaxdiff.schema.merge import check_value
