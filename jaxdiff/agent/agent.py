@@ -30,7 +30,6 @@ from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.store import load_base
 from jaxdiff.errors import HeadMismatch, InputError
 from jaxdiff.schema.merge import merge
-from jaxdiff.schema.paths import placed_values
 from jaxdiff.schema.tools import Tool
 
 logger = logging.getLogger("jaxdiff")
@@ -193,8 +192,7 @@ class Agent:
 def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
     tool = planned.asked.tool
     merged = merge(tool, {name: found.value for name, found in filling.fields.items()})
-    there = placed_values(tool.fields, merged.arguments)
-    kept = {name: found for name, found in filling.fields.items() if name in there and name not in merged.dropped}
+    kept = {name: found for name, found in filling.fields.items() if name in merged.places}
     # Nothing speaks for what had to be put in.
     confidence = 0.0 if merged.repaired else filling.absence
     for found in kept.values():
@@ -211,7 +209,7 @@ def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
         name=tool.name,
         arguments=merged.arguments,
         confidence=confidence,
-        fields={there[name][0]: result_of(found) for name, found in kept.items()},
+        fields={merged.places[name]: result_of(found) for name, found in kept.items()},
         dropped=merged.dropped,
         repaired=merged.repaired,
         trace=filling.trace if trace else None,

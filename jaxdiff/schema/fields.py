@@ -32,8 +32,9 @@ class Kind(StrEnum):
 class Field:
     """One scalar value of a tool's arguments, or a list of scalars.
 
-    name: its path as words have it ("address.city", "guests[0].name"). pointer: JSON pointer (RFC 6901) of its value in
-    the arguments; key and value of the nth entry of a map are `~keyN` and `~valueN` of it.
+    name: its path as words have it ("address.city", "guests[0].name"); its pointer where another has that name.
+    pointer: JSON pointer (RFC 6901) of its value in the arguments, but that the nth item of a list is `~itemN` of it,
+    and key and value of the nth entry of a map are `~keyN` and `~valueN`.
     required: every call has it. required_with: pointer of the optional value that it is required in; empty where it is
     required or optional by itself.
     item_kind: kind of the items of an array, else None.

@@ -7,7 +7,7 @@ entries. What no field stands for (a list of lists, say) is left to the scaffold
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -78,10 +78,21 @@ def _fields(text: str, dialect: str) -> tuple[Field, ...]:
     found: dict[str, Field] = {}
     for field in finder.below(prepare(whole).node, _Place("", "", True, "", DEPTH)):
         # Branches of a union may have the same property; who comes first stands for all.
-        known = found.setdefault(field.name, field)
+        known = found.setdefault(field.pointer, field)
         if known.required and not field.required:
-            found[field.name] = replace(known, required=False)
-    return tuple(found.values())
+            found[field.pointer] = replace(known, required=False)
+    return tuple(_named_apart(found.values()))
+
+
+def _named_apart(fields: Iterable[Field]) -> Iterator[Field]:
+    """Calls fields by their pointers where they have no name, or one that another has ("a.b", and "b" of "a")."""
+    taken: set[str] = set()
+    for field in fields:
+        name = field.name
+        while not name or name in taken:
+            name = f"{name}'" if name == field.pointer or name.startswith(f"{field.pointer}'") else field.pointer
+        taken.add(name)
+        yield field if name == field.name else replace(field, name=name)
 
 
 class _Finder:
@@ -92,25 +103,30 @@ class _Finder:
 
     def below(self, node: Node, place: _Place) -> Iterator[Field]:
         """The fields of a node at a place."""
-        if place.name and (leaf := self._leaf(node, place)) is not None:
+        if place.pointer and (leaf := self._leaf(node, place)) is not None:
             yield leaf
         elif place.depth > 0:
-            if place.name and node.description:
+            if place.pointer and node.description:
                 place = replace(place, context=_joined(place.context, node.description))
             if isinstance(node, Union):
-                several = sum(not is_null(branch.node) for branch in node.branches) > 1
-                for branch in node.branches:
-                    yield from self.below(branch.node, replace(place, one_of_several=several))
+                yield from self._union(node, place)
             elif isinstance(node, Object):
                 yield from self._object(node, place)
             elif isinstance(node, Array):
                 yield from self._array(node, place)
 
+    def _union(self, node: Union, place: _Place) -> Iterator[Field]:
+        others = [branch.node for branch in node.branches if not is_null(branch.node)]
+        # What may be of another kind, or null, need not be of this one.
+        place = replace(place, required=False, required_with=None, one_of_several=len(others) > 1)
+        for other in others:
+            yield from self.below(other, place)
+
     def _object(self, node: Object, place: _Place) -> Iterator[Field]:
         for entry in node.properties:
-            name = f"{place.name}.{entry.name}" if place.name else entry.name
+            name = f"{place.name}.{entry.name}" if place.pointer else entry.name
             yield from self.below(entry.value.node, _inside(place, name, escape_pointer(entry.name), entry.required))
-        if node.properties or not place.name:
+        if node.properties or not place.pointer:
             return
         for group in node.entries[:1]:
             for number in range(GROUPS):
@@ -125,7 +141,7 @@ class _Finder:
         for number in range(most):
             item = node.prefix[number] if number < len(node.prefix) else node.items
             if item is not None:
-                inside = _inside(place, f"{place.name}[{number}]", str(number), number < node.min_items)
+                inside = _inside(place, f"{place.name}[{number}]", f"~item{number}", number < node.min_items)
                 yield from self.below(item.node, inside)
 
     def _leaf(self, node: Node, place: _Place) -> Field | None:

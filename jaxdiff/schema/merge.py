@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,26 +13,30 @@ from jsonschema.exceptions import best_match
 from jsonschema.protocols import Validator
 
 from jaxdiff.errors import FillError, InputError
-from jaxdiff.schema.equality import same_value
 from jaxdiff.schema.fields import Field, Kind, validator_class
 from jaxdiff.schema.nearest import nearest
-from jaxdiff.schema.paths import flat_values, nested
+from jaxdiff.schema.normal.membership import equal
+from jaxdiff.schema.paths import Arranged, arrange, names_entry, value_at
 from jaxdiff.schema.scaffold.prepare import prepare
 from jaxdiff.schema.tools import Tool
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value
+
+TOO_LARGE = "the number is too large to be checked"
 
 
 @dataclass(frozen=True)
 class MergeResult:
     """The arguments in schema order, and what became of other values, with the reason.
 
-    dropped: by name, optional values that were read but are not valid, and those that cannot be there without them.
-    repaired: by JSON pointer, what had to be changed or added so that the whole is valid.
+    dropped: by name, values that were read but are not valid, or cannot be there beside or without others.
+    repaired: by JSON pointer, what had to be changed or added so that the whole is valid. places: by name, the JSON
+    pointer of each value that was read and is there: items of lists close up, so its name may have another number.
     """
 
     arguments: dict[str, Any]
     dropped: dict[str, str] = field(default_factory=dict)
     repaired: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
 
 
 def merge(tool: Tool, texts: Mapping[str, Any]) -> MergeResult:
@@ -64,16 +69,61 @@ def merge(tool: Tool, texts: Mapping[str, Any]) -> MergeResult:
             raise FillError(entry.name, str(given), reason)
         else:
             dropped[entry.name] = reason
-    _drop_incomplete(tool.fields, values, dropped)
-    arguments = nested(tool.fields, values)
-    if _whole_validator(tool).is_valid(arguments):
-        return MergeResult(arguments, dropped)
-    found = nearest(prepare(tool.parameters), arguments)
-    kept = flat_values(tool.fields, found.value)
-    for name, value in values.items():
-        if name not in kept or not same_value(kept[name], value):
+    arranged = _arranged(tool.fields, values, dropped)
+    try:
+        valid = _whole_validator(tool).is_valid(arranged.arguments)
+    except OverflowError:
+        _drop_too_large(tool.fields, values, dropped)
+        arranged = _arranged(tool.fields, values, dropped)
+        valid = _whole_validator(tool).is_valid(arranged.arguments)
+    if valid:
+        return MergeResult(arranged.arguments, dropped, places=arranged.places)
+    found = nearest(prepare(tool.parameters), arranged.arguments)
+    keys = {entry.name for entry in tool.fields if names_entry(entry)}
+    places: dict[str, str] = {}
+    for name, place in arranged.places.items():
+        if _stands_there(found.value, place, values[name], is_key=name in keys):
+            places[name] = place
+        else:
             dropped[name] = "it cannot stand beside the other values"
-    return MergeResult(found.value, dropped, {repair.path: repair.reason for repair in found.repairs})
+    return MergeResult(found.value, dropped, {repair.path: repair.reason for repair in found.repairs}, places)
+
+
+def _arranged(fields: Sequence[Field], values: dict[str, Any], dropped: dict[str, str]) -> Arranged:
+    """The values that can stand together, arranged; the others are dropped."""
+    while True:
+        _drop_incomplete(fields, values, dropped)
+        arranged = arrange(fields, values)
+        if not arranged.left_out:
+            return arranged
+        for name, reason in arranged.left_out.items():
+            del values[name]
+            dropped[name] = reason
+
+
+def _drop_too_large(fields: Sequence[Field], values: dict[str, Any], dropped: dict[str, str]) -> None:
+    """Removes integers that no float holds: validators divide by a float for `multipleOf`."""
+    for entry in fields:
+        if _too_large(values.get(entry.name)):
+            if entry.required:
+                raise FillError(entry.name, str(values[entry.name]), TOO_LARGE)
+            del values[entry.name]
+            dropped[entry.name] = TOO_LARGE
+
+
+def _too_large(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_too_large, value))
+    return isinstance(value, int) and abs(value) > sys.float_info.max
+
+
+def _stands_there(whole: Any, place: str, value: Any, *, is_key: bool) -> bool:
+    """Whether a value, or for a key an entry of that name, stands at a JSON pointer of the whole."""
+    try:
+        there = value_at(whole, place)
+    except KeyError:
+        return False
+    return is_key or equal(there, value)
 
 
 def _drop_incomplete(fields: Sequence[Field], values: dict[str, Any], dropped: dict[str, str]) -> None:
@@ -105,7 +155,7 @@ def check_value(value: Any, field: Field) -> str | None:
     try:
         error = best_match(_field_validator(field).iter_errors(value))
     except OverflowError:
-        return "the number is too large to be checked"
+        return TOO_LARGE
     return None if error is None else error.message
 
 

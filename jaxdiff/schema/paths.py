@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
-from jaxdiff.schema.fields import Field, escape_pointer
+from jaxdiff.schema.fields import Field, Kind, escape_pointer
 
-_KEY, _VALUE = "~key", "~value"
+_ITEM, _KEY, _VALUE = "~item", "~key", "~value"
+# A field's name, or what is below, by token.
+_Part: TypeAlias = "str | dict[str, _Part]"
+
+
+@dataclass
+class Arranged:
+    """Arguments made of the values of fields.
+
+    places: name of a field -> JSON pointer of its value; names of entries point at their values. left_out: name of a
+    field -> why its value is not there.
+    """
+
+    arguments: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def flat_values(fields: Sequence[Field], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -18,7 +34,11 @@ def flat_values(fields: Sequence[Field], arguments: Mapping[str, Any]) -> dict[s
 
 def placed_values(fields: Sequence[Field], arguments: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     """Name -> JSON pointer and value of each field that the arguments have; names of entries point at their values."""
-    return {field.name: found for field in fields if (found := _look(arguments, field.pointer)) is not None}
+    return {
+        field.name: found
+        for field in fields
+        if (found := _look(arguments, field.pointer)) is not None and _may_hold(field, found[1])
+    }
 
 
 def value_at(arguments: Mapping[str, Any], pointer: str) -> Any:
@@ -31,15 +51,46 @@ def value_at(arguments: Mapping[str, Any], pointer: str) -> Any:
 
 def nested(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments from values by name, keys in the order of the fields; items of lists close up."""
-    root: dict[str, Any] = {}
-    for field in fields:
-        if field.name in values:
-            place: dict[str, Any] = root
-            *outer, last = field.pointer.split("/")[1:]
-            for token in outer:
-                place = place.setdefault(token, {})
-            place[last] = values[field.name]
-    return {_unescaped(token): _settled(value) for token, value in root.items()}
+    return arrange(fields, values).arguments
+
+
+def arrange(fields: Sequence[Field], values: Mapping[str, Any]) -> Arranged:
+    """As `nested`, with where each value came to stand, and which have no place: an entry lacks its name or its value,
+    two have the same name, or a field before has the place already (branches of a union)."""
+    made = Arranged()
+    root: dict[str, _Part] = {}
+    for entry in fields:
+        if entry.name in values and (reason := _put(root, entry)) is not None:
+            made.left_out[entry.name] = reason
+    for token, part in root.items():
+        name = _unescaped(token)
+        made.arguments[name] = _settled(part, f"/{escape_pointer(name)}", values, made)
+    return made
+
+
+def _put(place: dict[str, _Part], entry: Field) -> str | None:
+    """Puts a field's name where its pointer says, or says why it cannot be there."""
+    *outer, last = entry.pointer.split("/")[1:]
+    for token in outer:
+        if _holds_other_kind(place, token):
+            return "a list and an object have the same place"
+        inside = place.setdefault(token, {})
+        if isinstance(inside, str):
+            return f"{inside!r} has the place already"
+        place = inside
+    if last in place or _holds_other_kind(place, last):
+        return "what is inside of it has the place already"
+    place[last] = entry.name
+    return None
+
+
+def _holds_other_kind(place: dict[str, _Part], token: str) -> bool:
+    return bool(place) and next(iter(place)).startswith(_ITEM) != token.startswith(_ITEM)
+
+
+def names_entry(field: Field) -> bool:
+    """Whether the field is the name of an entry of a map."""
+    return field.pointer.rpartition("/")[2].startswith(_KEY)
 
 
 def with_required(fields: Sequence[Field], names: Collection[str]) -> frozenset[str]:
@@ -58,20 +109,42 @@ def with_required(fields: Sequence[Field], names: Collection[str]) -> frozenset[
     return found
 
 
-def _settled(value: Any) -> Any:
-    """What was collected by token, as JSON: numbers name items of lists, `~keyN` and `~valueN` entries of maps."""
-    if not isinstance(value, dict) or not value:
-        return value
-    if all(token.isdecimal() for token in value):
-        return [_settled(value[token]) for token in sorted(value, key=int)]
-    pairs = {token.removeprefix(_KEY) for token in value if token.startswith(_KEY)}
-    entries = {
-        str(value[_KEY + number]): _settled(value[_VALUE + number])
-        for number in sorted(pairs)
-        if _VALUE + number in value
-    }
-    plain = {_unescaped(token): _settled(part) for token, part in value.items() if not token.startswith((_KEY, _VALUE))}
-    return plain | entries
+def _settled(part: _Part, path: str, values: Mapping[str, Any], made: Arranged) -> Any:
+    """What was collected by token, as JSON; path: where it stands."""
+    if isinstance(part, str):
+        made.places[part] = path
+        return values[part]
+    if part and next(iter(part)).startswith(_ITEM):
+        order = sorted(part, key=lambda token: int(token.removeprefix(_ITEM)))
+        return [_settled(part[token], f"{path}/{place}", values, made) for place, token in enumerate(order)]
+    found: dict[str, Any] = {}
+    for token, inside in part.items():
+        if not token.startswith((_KEY, _VALUE)):
+            name = _unescaped(token)
+            found[name] = _settled(inside, f"{path}/{escape_pointer(name)}", values, made)
+    for number in sorted({token.removeprefix(_KEY).removeprefix(_VALUE) for token in part if token.startswith("~")}):
+        _settle_entry(part.get(_KEY + number), part.get(_VALUE + number), path, values, made, found)
+    return found
+
+
+def _settle_entry(
+    key: _Part | None,
+    value: _Part | None,
+    path: str,
+    values: Mapping[str, Any],
+    made: Arranged,
+    found: dict[str, Any],
+) -> None:
+    """Adds an entry of a map to what was found; key and value are fields."""
+    reason = "the entry has no name" if key is None else "the entry has no value" if value is None else ""
+    if isinstance(key, str) and isinstance(value, str):
+        name = str(values[key])
+        if name not in found:
+            made.places[key] = f"{path}/{escape_pointer(name)}"
+            found[name] = _settled(value, made.places[key], values, made)
+            return
+        reason = f"there is another entry {name!r}"
+    made.left_out |= {given: reason for given in (key, value) if isinstance(given, str)}
 
 
 def _look(value: Any, pointer: str) -> tuple[str, Any] | None:
@@ -79,11 +152,12 @@ def _look(value: Any, pointer: str) -> tuple[str, Any] | None:
     path = ""
     for token in pointer.split("/")[1:]:
         if isinstance(value, list):
-            if not token.isdecimal() or int(token) >= len(value):
+            number = token.removeprefix(_ITEM)
+            if not _is_index(number) or int(number) >= len(value):
                 return None
-            path, value = f"{path}/{token}", value[int(token)]
+            path, value = f"{path}/{number}", value[int(number)]
             continue
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or token.startswith(_ITEM):
             return None
         kind = next((kind for kind in (_KEY, _VALUE) if token.startswith(kind)), None)
         name: str | None = _unescaped(token)
@@ -94,6 +168,17 @@ def _look(value: Any, pointer: str) -> tuple[str, Any] | None:
         path += f"/{escape_pointer(name)}"
         value = name if kind == _KEY else value[name]
     return path, value
+
+
+def _may_hold(field: Field, value: Any) -> bool:
+    """False for what other fields stand for: the objects and lists that branches beside the field's have."""
+    if isinstance(value, list) and field.kind is Kind.ARRAY:
+        return all(not isinstance(item, (dict, list)) or item in field.item_candidates for item in value)
+    return not isinstance(value, (dict, list)) or value in field.candidates
+
+
+def _is_index(token: str) -> bool:
+    return token.isascii() and token.isdecimal()
 
 
 def _unescaped(token: str) -> str:

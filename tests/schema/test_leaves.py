@@ -94,10 +94,10 @@ def test_what_is_around_a_field_belongs_to_its_description():
 def test_items_of_a_list_of_objects_and_entries_of_a_map():
     found = shown({"type": "array", "items": POINT, "minItems": 1, "maxItems": 2}, required=["a"])
     assert found == {
-        "a[0].x": ("/a/0/x", "number", True, ""),
-        "a[0].y": ("/a/0/y", "number", False, ""),
-        "a[1].x": ("/a/1/x", "number", False, "/a/1"),
-        "a[1].y": ("/a/1/y", "number", False, ""),
+        "a[0].x": ("/a/~item0/x", "number", True, ""),
+        "a[0].y": ("/a/~item0/y", "number", False, ""),
+        "a[1].x": ("/a/~item1/x", "number", False, "/a/~item1"),
+        "a[1].y": ("/a/~item1/y", "number", False, ""),
     }
     found = shown({"type": "object", "additionalProperties": {"type": "integer"}})
     assert list(found) == [f"a[{number}].{part}" for number in range(3) for part in ("key", "value")]

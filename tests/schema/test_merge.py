@@ -95,6 +95,41 @@ def test_an_optional_object_that_lacks_a_required_value_is_left_out():
         merge(tool(["at"], at=POINT), {"at.x": "1"})
 
 
+def test_items_close_up_and_say_where_they_came_to_stand():
+    stops = tool(stops={"type": "array", "items": POINT}, n={"type": "integer"})
+    read = {f"stops[{n}].{part}": "1" if (n, part) != (0, "y") else "?" for n in range(3) for part in ("x", "y")}
+    made = merge(stops, read | {"stops[2].x": "3"})
+    assert made.arguments == {"stops": [{"x": 1, "y": 1}, {"x": 3, "y": 1}]}
+    assert set(made.dropped) == {"stops[0].x", "stops[0].y"}
+    assert made.places["stops[1].x"] == "/stops/0/x" and made.places["stops[2].x"] == "/stops/1/x"
+
+
+def test_no_entry_of_a_map_is_lost_silently():
+    sizes = tool(sizes={"type": "object", "additionalProperties": {"type": "integer"}})
+    read = {"sizes[0].key": "a", "sizes[0].value": "1", "sizes[1].key": "a", "sizes[1].value": "2", "sizes[2].key": "b"}
+    made = merge(sizes, read)
+    assert made.arguments == {"sizes": {"a": 1}}
+    assert made.dropped == {
+        "sizes[1].key": "there is another entry 'a'", "sizes[1].value": "there is another entry 'a'",
+        "sizes[2].key": "the entry has no value",
+    }  # fmt: skip
+
+
+def test_an_object_that_may_be_null():
+    nullable = tool(["at"], at={"anyOf": [{"type": "null"}, POINT]})
+    assert [field.name for field in nullable.fields] == ["at.x", "at.y"]
+    assert merge(nullable, {"at.x": "1", "at.y": "2"}).arguments == {"at": {"x": 1, "y": 2}}
+    made = merge(nullable, {"at.x": "1"})
+    assert made.arguments == {"at": None} and list(made.dropped) == ["at.x"] and list(made.repaired) == ["/at"]
+
+
+def test_what_is_too_large_for_the_whole_is_left_out():
+    whole = {"properties": {"n": {"type": "integer"}}, "patternProperties": {".": {"multipleOf": 0.5}}}
+    (made_tool,) = parse_tools([{"name": "f", "parameters": {"type": "object", **whole}}])
+    made = merge(made_tool, {"n": "9" * 400})
+    assert made.arguments == {} and made.dropped == {"n": "the number is too large to be checked"}
+
+
 def test_values_that_cannot_stand_together():
     pays = {
         "oneOf": [

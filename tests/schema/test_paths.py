@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxdiff.schema.leaves import fields_of
-from jaxdiff.schema.paths import flat_values, nested, placed_values, value_at, with_required
+from jaxdiff.schema.paths import arrange, flat_values, nested, placed_values, value_at, with_required
 
 POINT = {"type": "object", "properties": {"x": {"type": "integer"}, "y/z": {"type": "integer"}}, "required": ["x"]}
 FIELDS = fields_of(
@@ -65,3 +65,54 @@ def test_what_an_optional_value_requires_comes_with_it():
     assert with_required(FIELDS, {"deep.n"}) == {"deep.n", "deep.at.x"}
     assert with_required(FIELDS, {"stops[1].y/z"}) == {"stops[1].y/z", "stops[1].x"}
     assert with_required(FIELDS, {"name", "at.x"}) == {"name", "at.x"}
+
+
+def fields_of_property(**properties):
+    return fields_of({"type": "object", "properties": properties})
+
+
+def test_properties_that_are_called_as_a_path_or_an_index():
+    digits = fields_of_property(
+        **{"": {"type": "string"}, "/": {"type": "string"}, "~key0": {"type": "string"}, "~item0": {"type": "string"}},
+        **{"a.b": {"type": "string"}, "a": {"type": "object", "properties": {"b": {"type": "integer"}}}},
+        **{"x": {"type": "array", "items": POINT}, "x[0]": POINT},
+        n={"type": "object", "properties": {"0": {"type": "string"}, "1": {"type": "string"}}},
+    )
+    assert len({field.name for field in digits}) == len({field.pointer for field in digits}) == len(digits)
+    value = {
+        "": "e", "/": "s", "~key0": "k", "~item0": "i", "a.b": "one", "a": {"b": 2}, "x": [{"x": 1}], "x[0]": {"x": 2},
+        "n": {"0": "zero", "1": "first"},
+    }  # fmt: skip
+    flat = flat_values(digits, value)
+    assert len(flat) == 10 and nested(digits, flat) == value
+
+
+def test_where_values_come_to_stand():
+    made = arrange(FIELDS, {"stops[2].x": 3, "stops[1].x": 1, "sizes[2].key": "s/m", "sizes[2].value": 4})
+    assert made.arguments == {"stops": [{"x": 1}, {"x": 3}], "sizes": {"s/m": 4}} and made.left_out == {}
+    assert made.places == {
+        "stops[1].x": "/stops/0/x", "stops[2].x": "/stops/1/x", "sizes[2].key": "/sizes/s~1m",
+        "sizes[2].value": "/sizes/s~1m",
+    }  # fmt: skip
+
+
+def test_values_without_a_place():
+    half = {"sizes[0].key": "a", "sizes[1].value": 1, "sizes[2].key": "b", "sizes[2].value": 2}
+    made = arrange(FIELDS, half)
+    assert made.arguments == {"sizes": {"b": 2}}
+    assert made.left_out == {"sizes[0].key": "the entry has no value", "sizes[1].value": "the entry has no name"}
+    twice = {f"sizes[{n}].{part}": value for n in (0, 1) for part, value in (("key", "a"), ("value", n))}
+    made = arrange(FIELDS, twice)
+    assert made.arguments == {"sizes": {"a": 0}} and set(made.left_out) == {"sizes[1].key", "sizes[1].value"}
+
+
+def test_branches_that_cannot_be_there_together():
+    either = fields_of_property(a={"oneOf": [POINT, {"type": "array", "items": {"type": "integer"}}]})
+    made = arrange(either, {"a.x": 1, "a": [2]})
+    assert made.arguments == {"a": {"x": 1}}
+    assert made.left_out == {"a": "what is inside of it has the place already"}
+    assert flat_values(either, {"a": {"x": 1}}) == {"a.x": 1} and flat_values(either, {"a": [2]}) == {"a": [2]}
+    lists = fields_of_property(a={"oneOf": [POINT, {"type": "array", "items": POINT}]})
+    made = arrange(lists, {"a[0].x": 1, "a.x": 2})
+    assert made.arguments == {"a": {"x": 2}} and list(made.left_out) == ["a[0].x"]
+    assert flat_values(lists, {"a": [{"x": 1}]}) == {"a[0].x": 1}
