@@ -48,6 +48,8 @@ def without_null(node: Node) -> tuple[Node, bool]:
     if not isinstance(node, Union):
         return node, False
     others = [branch.node for branch in node.branches if not is_null(branch.node)]
+    if not others:
+        return node.branches[0].node, False
     nullable = len(others) < len(node.branches)
     listed = [other for other in others if isinstance(other, Choice)]
     if listed and len(listed) == len(others):

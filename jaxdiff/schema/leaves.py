@@ -157,16 +157,19 @@ class _Finder:
             if item is None:
                 return None
             kind = Kind.ARRAY
+        candidates = candidates_of(plain, nullable)
+        # Where nothing is read, null can stand.
+        needed = not nullable or None in candidates
         return Field(
             name=place.name,
             pointer=place.pointer,
             kind=kind,
-            required=place.required,
-            required_with=place.required_with or "",
+            required=place.required and needed,
+            required_with=(place.required_with or "") if needed else "",
             description=_joined(node.description or plain.description, place.context),
             schema=(None if isinstance(node, Union) else self._own_schema(node)) or schema_of(plain),
             item_kind=None if item is None else kind_of(item),
-            candidates=candidates_of(plain, nullable),
+            candidates=candidates,
             item_candidates=() if item is None else candidates_of(item, False),
             has_default=node.has_default or plain.has_default,
             dialect=self._dialect,

@@ -82,11 +82,17 @@ def merge(tool: Tool, texts: Mapping[str, Any]) -> MergeResult:
     keys = {entry.name for entry in tool.fields if names_entry(entry)}
     places: dict[str, str] = {}
     for name, place in arranged.places.items():
-        if _stands_there(found.value, place, values[name], is_key=name in keys):
+        if _stands_there(found.value, place, *([] if name in keys else [values[name]])):
             places[name] = place
         else:
             dropped[name] = "it cannot stand beside the other values"
-    return MergeResult(found.value, dropped, {repair.path: repair.reason for repair in found.repairs}, places)
+    repaired = {
+        repair.path: repair.reason
+        for repair in found.repairs
+        # Null where nothing was read says so itself.
+        if _stands_there(arranged.arguments, repair.path) or not _stands_there(found.value, repair.path, None)
+    }
+    return MergeResult(found.value, dropped, repaired, places)
 
 
 def _arranged(fields: Sequence[Field], values: dict[str, Any], dropped: dict[str, str]) -> Arranged:
@@ -117,13 +123,13 @@ def _too_large(value: Any) -> bool:
     return isinstance(value, int) and abs(value) > sys.float_info.max
 
 
-def _stands_there(whole: Any, place: str, value: Any, *, is_key: bool) -> bool:
-    """Whether a value, or for a key an entry of that name, stands at a JSON pointer of the whole."""
+def _stands_there(whole: Any, place: str, *value: Any) -> bool:
+    """Whether the value, or any where none is given, stands at a JSON pointer of the whole."""
     try:
         there = value_at(whole, place)
     except KeyError:
         return False
-    return is_key or equal(there, value)
+    return not value or equal(there, value[0])
 
 
 def _drop_incomplete(fields: Sequence[Field], values: dict[str, Any], dropped: dict[str, str]) -> None:

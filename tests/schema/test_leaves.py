@@ -131,6 +131,15 @@ def test_a_list_of_scalars_knows_its_items(items):
     assert merge(made_tool, {"a": "1 and 2"}).arguments == {"a": [1, 2] if numbers else ["1", "2"]}
 
 
+def test_what_may_be_of_another_kind_or_null_is_not_required():
+    point_or_null = shown({"anyOf": [{"type": "null"}, POINT]}, required=["a"])
+    assert point_or_null == {"a.x": ("/a/x", "number", False, "/a"), "a.y": ("/a/y", "number", False, "")}
+    mixed = {"anyOf": [{"type": "array", "items": {"type": "string"}}, POINT, {"type": "array", "items": POINT}]}
+    assert not any(required for _, _, required, _ in shown(mixed, required=["a"]).values())
+    nothing = {"anyOf": [{"type": "null"}, {"type": "null", "description": "nothing"}]}
+    assert shown(nothing) == {"a": ("/a", "enum", False, "")}
+
+
 def test_recursion_ends():
     node = {"type": "object", "properties": {"v": {"type": "string"}, "next": {"$ref": "#/$defs/n"}}, "required": ["v"]}
     found = shown({"$ref": "#/$defs/n"}, **{"$defs": {"n": node}})

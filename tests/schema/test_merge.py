@@ -120,7 +120,17 @@ def test_an_object_that_may_be_null():
     assert [field.name for field in nullable.fields] == ["at.x", "at.y"]
     assert merge(nullable, {"at.x": "1", "at.y": "2"}).arguments == {"at": {"x": 1, "y": 2}}
     made = merge(nullable, {"at.x": "1"})
-    assert made.arguments == {"at": None} and list(made.dropped) == ["at.x"] and list(made.repaired) == ["/at"]
+    assert made.arguments == {"at": None} and list(made.dropped) == ["at.x"] and made.repaired == {}
+
+
+def test_null_stands_where_nothing_was_read():
+    """Lists of tools that are held strictly require all properties, and let null stand for absent ones."""
+    strict = tool(["a", "n", "e"], a={"type": ["string", "null"]}, n={"type": "integer"}, e={"enum": ["x", None]})
+    assert [field.required for field in strict.fields] == [False, True, True]
+    made = merge(strict, {"n": "1", "e": "x"})
+    assert (made.arguments, made.dropped, made.repaired) == ({"a": None, "n": 1, "e": "x"}, {}, {})
+    assert list(made.arguments) == ["a", "n", "e"] and "a" not in made.places
+    assert merge(strict, {"n": "1", "a": "b", "e": None}).arguments == {"a": "b", "n": 1, "e": None}
 
 
 def test_what_is_too_large_for_the_whole_is_left_out():
