@@ -21,6 +21,9 @@ def read_json(path: str | Path, what: str) -> Any:
         raise InputError(f"cannot read {named}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{named} is not UTF-8: byte {error.start} cannot be decoded") from error
+    except ValueError as error:
+        # Of a path with a null byte.
+        raise InputError(f"cannot read {named}: {error}") from error
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:

@@ -18,10 +18,14 @@ def check_valid(parameters: dict[str, Any], dialect: str, where: str) -> None:
     where: what the messages call the schema.
     """
     try:
-        text = json.dumps(parameters, ensure_ascii=False)
+        text = json.dumps(parameters, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise SchemaError(f"{where} is not JSON: {error}") from error
-    if problem := _meta_problem(text, dialect):
+    try:
+        problem = _meta_problem(text, dialect)
+    except RecursionError as error:
+        raise SchemaError(f"{where} is nested too deeply to be checked") from error
+    if problem:
         message, pointer = problem
         raise SchemaError(f"{where} is not a valid JSON Schema: {message}", pointer)
 

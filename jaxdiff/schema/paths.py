@@ -94,19 +94,24 @@ def names_entry(field: Field) -> bool:
 
 
 def with_required(fields: Sequence[Field], names: Collection[str]) -> frozenset[str]:
-    """The names, and those that an optional value requires once one of them is in it."""
+    """The names, those that an optional value requires once one of them is in it, and the other half of each entry."""
     found = frozenset(names)
     pointers = {field.pointer for field in fields if field.name in found}
-    while more := {
-        field
-        for field in fields
-        if field.required_with
-        and field.name not in found
-        and any(pointer.startswith(f"{field.required_with}/") for pointer in pointers)
-    }:
+    while more := {field for field in fields if field.name not in found and _is_required_by(field, pointers)}:
         found |= {field.name for field in more}
         pointers |= {field.pointer for field in more}
     return found
+
+
+def _is_required_by(field: Field, pointers: Collection[str]) -> bool:
+    inside = f"{field.required_with}/"
+    if field.required_with and any(pointer.startswith(inside) for pointer in pointers):
+        return True
+    above, _, last = field.pointer.rpartition("/")
+    for half, other in ((_KEY, _VALUE), (_VALUE, _KEY)):
+        if last.startswith(half):
+            return f"{above}/{other}{last.removeprefix(half)}" in pointers
+    return False
 
 
 def _settled(part: _Part, path: str, values: Mapping[str, Any], made: Arranged) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jaxdiff.errors import InputError
+from jaxdiff.errors import InputError, SchemaError
 from jaxdiff.schema.fields import Field
 from jaxdiff.schema.json_files import read_json
 from jaxdiff.schema.leaves import fields_of
@@ -78,6 +78,10 @@ def _parse_tool(entry: Any, where: str) -> Tool:
     if len(given) > 1:
         raise InputError(f"{where} {name!r} has both {given[0]} and {given[1]}")
     parameters = entry[given[0]] if given else None
-    parameters, _ = as_json_schema(parameters, dialect_of(parameters))
-    fields = fields_of(parameters, f"parameters of {where} {name!r}")
+    named = f"parameters of {where} {name!r}"
+    try:
+        parameters, _ = as_json_schema(parameters, dialect_of(parameters))
+    except RecursionError as error:
+        raise SchemaError(f"{named} is nested too deeply to be read") from error
+    fields = fields_of(parameters, named)
     return Tool(name, description or "", parameters or {}, fields)

@@ -65,6 +65,8 @@ def test_what_an_optional_value_requires_comes_with_it():
     assert with_required(FIELDS, {"deep.n"}) == {"deep.n", "deep.at.x"}
     assert with_required(FIELDS, {"stops[1].y/z"}) == {"stops[1].y/z", "stops[1].x"}
     assert with_required(FIELDS, {"name", "at.x"}) == {"name", "at.x"}
+    for half in ("key", "value"):
+        assert with_required(FIELDS, {f"sizes[1].{half}"}) == {"sizes[1].key", "sizes[1].value"}
 
 
 def fields_of_property(**properties):

@@ -127,3 +127,20 @@ def test_types_by_other_names_and_nullable():
     assert nullable.parameters["properties"]["a"]["type"] == ["string", "null"]
     with pytest.raises(SchemaError, match="not a valid JSON Schema"):
         parse_tools([{"name": "f", "parameters": {"properties": {"a": {"type": "strng"}}}}])
+
+
+def test_what_is_no_json_or_nested_without_end_is_refused():
+    infinite = {"properties": {"a": {"enum": [1, float("inf")]}}}
+    with pytest.raises(SchemaError, match=r"parameters of tools\[0\] 'f' is not JSON"):
+        parse_tools([{"name": "f", "parameters": infinite}])
+    for depth in (250, 5000):
+        deep = {"type": "string"}
+        for _ in range(depth):
+            deep = {"type": "object", "properties": {"a": deep}}
+        with pytest.raises(SchemaError, match=r"nested too deeply|not JSON"):
+            parse_tools([{"name": "f", "parameters": deep}])
+
+
+def test_a_path_that_cannot_be_is_no_file():
+    with pytest.raises(InputError, match="cannot read tool file"):
+        load_tools("a\0b")
