@@ -17,6 +17,7 @@ from jaxdiff.schema.fields import Field, Kind, escape_pointer
 from jaxdiff.schema.leaf_nodes import candidates_of, is_null, items_of, kind_of, schema_of, without_null
 from jaxdiff.schema.meta_schema import check_valid
 from jaxdiff.schema.normal.nodes import Array, Choice, Node, Object, Text, Union
+from jaxdiff.schema.normal.normalise import normalise
 from jaxdiff.schema.scaffold.prepare import prepare
 
 # Items of a list of objects, and entries of a map, that have fields of their own.
@@ -26,6 +27,8 @@ DEPTH = 4
 _APPLICATORS = frozenset(
     "$ref $dynamicRef $recursiveRef allOf anyOf oneOf not if then else dependencies dependentSchemas nullable".split()
 )
+# With them, what stands elsewhere may narrow a property.
+_NARROWING = _APPLICATORS | {"patternProperties"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class _Finder:
 
     def __init__(self, parameters: dict[str, Any], dialect: str):
         self._parameters, self._dialect = parameters, dialect
+        text = json.dumps(parameters)
+        self._narrows = any(f'"{keyword}"' in text for keyword in _NARROWING)
 
     def below(self, node: Node, place: _Place) -> Iterator[Field]:
         """The fields of a node at a place."""
@@ -149,7 +154,7 @@ class _Finder:
         plain, nullable = without_null(node)
         if isinstance(plain, Array) and plain.items is None and not plain.prefix:
             # The empty list alone.
-            plain = Choice(values=([],), description=plain.description)
+            plain = Choice(values=([],), pointer=plain.pointer, description=plain.description)
         kind = kind_of(plain)
         item = None
         if kind is None:
@@ -167,7 +172,7 @@ class _Finder:
             required=place.required and needed,
             required_with=(place.required_with or "") if needed else "",
             description=_joined(node.description or plain.description, place.context),
-            schema=(None if isinstance(node, Union) else self._own_schema(node)) or schema_of(plain),
+            schema=(None if isinstance(node, Union) else self._own_schema(plain)) or schema_of(plain),
             item_kind=None if item is None else kind_of(item),
             candidates=candidates,
             item_candidates=() if item is None else candidates_of(item, False),
@@ -191,7 +196,16 @@ class _Finder:
             found = found[int(token)] if isinstance(found, list) else found.get(token)
             if not isinstance(found, (dict, list)):
                 return None
-        return found if _says_all(found) else None
+        if not _says_all(found) or (self._narrows and not self._is_all(found, node)):
+            return None
+        return found
+
+    def _is_all(self, schema: dict[str, Any], node: Node) -> bool:
+        """Whether nothing beside a subschema narrows its node."""
+        alone, _ = without_null(normalise(schema, dialect=self._dialect or None))
+        if type(alone) is not type(node) or (isinstance(alone, Array) and items_of(alone) is None):
+            return False
+        return schema_of(alone) == schema_of(node)
 
 
 def _inside(place: _Place, name: str, token: str, required: bool) -> _Place:

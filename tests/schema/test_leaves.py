@@ -140,6 +140,11 @@ def test_what_may_be_of_another_kind_or_null_is_not_required():
     assert shown(nothing) == {"a": ("/a", "enum", False, "")}
 
 
+def test_the_empty_list_alone_is_a_choice():
+    (field,) = fields_of(parameters(a={"type": "array", "maxItems": 0}))
+    assert (field.kind, field.candidates, field.schema) == (Kind.ENUM, ([],), {"enum": [[]]})
+
+
 def test_recursion_ends():
     node = {"type": "object", "properties": {"v": {"type": "string"}, "next": {"$ref": "#/$defs/n"}}, "required": ["v"]}
     found = shown({"$ref": "#/$defs/n"}, **{"$defs": {"n": node}})

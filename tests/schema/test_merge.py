@@ -140,6 +140,19 @@ def test_what_is_too_large_for_the_whole_is_left_out():
     assert made.arguments == {} and made.dropped == {"n": "the number is too large to be checked"}
 
 
+@pytest.mark.parametrize("whole", [{"allOf": [{"properties": {"a": {"maxLength": 3}}}]},
+                                   {"patternProperties": {"^a": {"maxLength": 3}}}])  # fmt: skip
+def test_what_stands_elsewhere_narrows_a_field_too(whole):
+    parameters = {"properties": {"a": {"type": "string"}}, **whole}
+    (free,) = parse_tools([{"name": "f", "parameters": parameters}])
+    made = merge(free, {"a": "abcd"})
+    assert (made.arguments, made.dropped, made.repaired) == ({}, {"a": "'abcd' is too long"}, {})
+    (held,) = parse_tools([{"name": "f", "parameters": parameters | {"required": ["a"]}}])
+    with pytest.raises(FillError, match="too long"):
+        merge(held, {"a": "abcd"})
+    assert merge(held, {"a": "abc"}).arguments == {"a": "abc"}
+
+
 def test_values_that_cannot_stand_together():
     pays = {
         "oneOf": [
