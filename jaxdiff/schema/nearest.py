@@ -20,26 +20,33 @@ _NOTHING = object()
 
 
 def nearest(prepared: Prepared, draft: Any) -> Merged:
-    """A valid value with what the draft has where the schema allows it, and what had to be changed."""
+    """A valid value with what the draft has where the schema allows it, and what had to be changed.
+
+    Repairs are at JSON pointers (RFC 6901) of the value.
+    """
     decider = _Follower(draft)
     scaffold = plan(prepared, decider)
     texts = {slot.path: text for slot in scaffold.slots if (text := decider.text(slot)) is not None}
     merged = merge(scaffold, texts)
-    told = {repair.path for repair in merged.repairs}
-    added = [Repair(path, "nothing was read for it") for path in _added(draft, merged.value, "") if path not in told]
-    return Merged(merged.value, (*merged.repairs, *added))
+    # Of slots of free names, the value itself tells what has changed.
+    repairs = [repair for repair in merged.repairs if f"/{_KEY}" not in repair.path and f"/{_VALUE}" not in repair.path]
+    told = {repair.path for repair in repairs}
+    repairs += [repair for repair in _changes(draft, merged.value, "") if repair.path not in told]
+    return Merged(merged.value, tuple(repairs))
 
 
-def _added(draft: Any, value: Any, path: str) -> Iterator[str]:
-    """Paths of what the value has and the draft has not."""
+def _changes(draft: Any, value: Any, path: str) -> Iterator[Repair]:
+    """What the value has, and the draft has not or has otherwise."""
     if isinstance(value, dict) and isinstance(draft, dict):
         for name, part in value.items():
-            yield from _added(draft.get(name, _NOTHING), part, f"{path}/{escape_pointer(name)}")
+            yield from _changes(draft.get(name, _NOTHING), part, f"{path}/{escape_pointer(name)}")
     elif isinstance(value, list) and isinstance(draft, list):
         for number, part in enumerate(value):
-            yield from _added(draft[number] if number < len(draft) else _NOTHING, part, f"{path}/{number}")
+            yield from _changes(draft[number] if number < len(draft) else _NOTHING, part, f"{path}/{number}")
+    elif draft is _NOTHING:
+        yield Repair(path, "nothing was read for it")
     elif not equal(draft, value):
-        yield path
+        yield Repair(path, "what was read for it is not valid there")
 
 
 class _Follower:

@@ -75,3 +75,13 @@ def test_what_is_changed_is_told():
     assert merged.value["items"][0] == {"n": 1} and len(merged.value["items"]) == 2
     told = {repair.path for repair in merged.repairs}
     assert "/who" in told and "/items/1/n" in told and any(path.startswith("/pay") for path in told)
+
+
+def test_changes_of_entries_are_told_at_their_names():
+    sizes = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 3}, "minProperties": 2}
+    merged = nearest(prepare(sizes), {"s/m": 1})
+    assert {repair.path: repair.reason for repair in merged.repairs} == {
+        "/s~1m": "what was read for it is not valid there",
+        **{f"/{name}": "nothing was read for it" for name in merged.value if name != "s/m"},
+    }
+    assert len(merged.value) == 2
