@@ -9,6 +9,7 @@ noise of one seed. Rows that do not fit `SIZE` are left out of training, so that
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,7 @@ def main(argv: list[str] | None = None) -> None:
         found = RECIPES["reader"].found
         assert found is not None
         figures[name] = found(head, rows, _features()) | _filled(head, rows)
+        print(name, json.dumps(figures[name]), flush=True)
         if name == "whole":
             with patch.object(fill_diffusion, "assign", assign_greedily):
                 figures["spans field by field"] = _filled(head, rows)
