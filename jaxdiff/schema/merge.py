@@ -16,7 +16,7 @@ from jaxdiff.errors import FillError, InputError
 from jaxdiff.schema.fields import Field, Kind, validator_class
 from jaxdiff.schema.nearest import nearest
 from jaxdiff.schema.normal.membership import equal
-from jaxdiff.schema.paths import Arranged, arrange, names_entry, value_at
+from jaxdiff.schema.paths import Arranged, arrange, is_entry, names_entry, placed_values, value_at
 from jaxdiff.schema.scaffold.prepare import prepare
 from jaxdiff.schema.tools import Tool
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value
@@ -86,12 +86,9 @@ def merge(tool: Tool, texts: Mapping[str, Any]) -> MergeResult:
             places[name] = place
         else:
             dropped[name] = "it cannot stand beside the other values"
-    repaired = {
-        repair.path: repair.reason
-        for repair in found.repairs
-        # Null where nothing was read says so itself.
-        if _stands_there(arranged.arguments, repair.path) or not _stands_there(found.value, repair.path, None)
-    }
+    # Null where a property was not read says so itself; an entry or item that was put in does not.
+    empty = _null_properties(tool.fields, found.value) - set(arranged.places.values())
+    repaired = {repair.path: repair.reason for repair in found.repairs if repair.path not in empty}
     return MergeResult(found.value, dropped, repaired, places)
 
 
@@ -121,6 +118,14 @@ def _too_large(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_too_large, value))
     return isinstance(value, int) and abs(value) > sys.float_info.max
+
+
+def _null_properties(fields: Sequence[Field], whole: Any) -> set[str]:
+    """JSON pointers of the declared properties that are null in the whole."""
+    properties = [entry for entry in fields if not is_entry(entry)]
+    found = {place for place, value in placed_values(properties, whole).values() if value is None}
+    above = {entry.pointer.rpartition("/")[0] for entry in properties}
+    return found | {place for place in above if place and _stands_there(whole, place, None)}
 
 
 def _stands_there(whole: Any, place: str, *value: Any) -> bool:

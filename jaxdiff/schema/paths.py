@@ -93,6 +93,11 @@ def names_entry(field: Field) -> bool:
     return field.pointer.rpartition("/")[2].startswith(_KEY)
 
 
+def is_entry(field: Field) -> bool:
+    """Whether the field is the name or the value of an entry of a map."""
+    return field.pointer.rpartition("/")[2].startswith((_KEY, _VALUE))
+
+
 def with_required(fields: Sequence[Field], names: Collection[str]) -> frozenset[str]:
     """The names, those that an optional value requires once one of them is in it, and the other half of each entry."""
     found = frozenset(names)

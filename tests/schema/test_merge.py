@@ -133,6 +133,15 @@ def test_null_stands_where_nothing_was_read():
     assert merge(strict, {"n": "1", "a": "b", "e": None}).arguments == {"a": "b", "n": 1, "e": None}
 
 
+def test_an_entry_that_was_put_in_is_told_even_if_it_is_null():
+    pairs = tool(["m"], m={"type": "object", "minProperties": 2})
+    read = {f"m[{n}].{part}": value for n in (0, 1) for part, value in (("key", "a"), ("value", "x"))}
+    made = merge(pairs, read)
+    (put_in,) = made.arguments["m"].keys() - {"a"}
+    assert made.arguments["m"][put_in] is None and list(made.repaired) == [f"/m/{put_in}"]
+    assert set(made.dropped) == {"m[1].key", "m[1].value"}
+
+
 def test_what_is_too_large_for_the_whole_is_left_out():
     whole = {"properties": {"n": {"type": "integer"}}, "patternProperties": {".": {"multipleOf": 0.5}}}
     (made_tool,) = parse_tools([{"name": "f", "parameters": {"type": "object", **whole}}])
