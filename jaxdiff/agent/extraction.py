@@ -8,6 +8,7 @@ from typing import Any
 from jaxdiff.agent.result import ToolCall
 from jaxdiff.errors import InputError
 from jaxdiff.schema.leaves import fields_of
+from jaxdiff.schema.normal.dialects import as_json_schema, dialect_of
 from jaxdiff.schema.tools import Tool
 
 # What the prompt calls a schema without a title.
@@ -40,6 +41,7 @@ def schema_tool(schema: Any) -> Tool:
     """
     if not isinstance(schema, dict):
         raise InputError(f"a schema must be a JSON object, not {type(schema).__name__}")
+    schema, _ = as_json_schema(schema, dialect_of(schema))
     fields = fields_of(schema, "schema")
     if not fields:
         raise InputError("the schema has no properties: there is nothing to look for")
