@@ -56,7 +56,7 @@ def assert_same_parts(got, want):
 def test_order_of_fields_does_not_matter(params, query, encoding):
     order = np.array([2, 0, 1])
     names = [name for name in vars(query) if "key_" in name or "field_" in name or "candidate_" in name]
-    moved = query.replace(**{n: getattr(query, n)[:, order] for n in [*names, "token_logprob"]})
+    moved = query.replace(**{n: getattr(query, n)[:, order] for n in [*names, "token_logprob", "token_matches"]})
     got = jax.device_get(encode(params, CONFIG, moved))
     for name in PER_FIELD:
         want = getattr(encoding, name)[:, order]

@@ -99,7 +99,7 @@ def pack(name, suite, **changes):
 
 
 def test_packs_are_read_without_what_the_scaffold_cannot_hold(tmp_path):
-    unsupported = pack("odd", "a", anyOf=[{}])
+    unsupported = pack("odd", "a", **{"$ref": "https://example.com/odd.json"})
     path = lines(tmp_path / "packs.jsonl", pack("one", "a"), unsupported, pack("two", "b"))
     shelf = read_shelf(path)
     assert list(shelf.tools) == ["one", "two"] and shelf.suites == {"one": "a", "two": "b"}
