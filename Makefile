@@ -27,7 +27,7 @@ test: .venv/.installed-dev  ## Run the tests that need no PyTorch
 	$(BIN)/python -m pytest --ignore=tests/parity --ignore=tests/pods
 
 slow: .venv/.installed-dev  ## Run the tests that take minutes each
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore=tests/parity --ignore=tests/pods
 
 parity: .venv/.installed-parity  ## Install PyTorch and compare with transformers
 	$(BIN)/python -m pytest tests/parity
