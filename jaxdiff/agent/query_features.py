@@ -12,6 +12,7 @@ import numpy as np
 from flax import struct
 
 from jaxdiff.agent.evidence import FLOOR, Evidence
+from jaxdiff.agent.prompting import QueryPrompt
 from jaxdiff.agent.word_facts import (
     CANDIDATE_WORDS,
     FIELD_FACTS,
@@ -38,6 +39,11 @@ class Words:
     query: str
     ids: Sequence[int]
     offsets: Offsets
+
+    @classmethod
+    def of(cls, tool: Tool, query: str, prompt: QueryPrompt) -> Words:
+        """A query as its prompt has it."""
+        return cls(tool, query, prompt.ids, tuple(prompt.offsets))
 
 
 @struct.dataclass

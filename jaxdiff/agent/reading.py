@@ -92,10 +92,7 @@ def _read_together(base: FrozenBase, asked: Sequence[Asked], prompts: Sequence[Q
     block = build_block(base, asked, prompts, sizes)
     cache, valid = stack([call.known.prefix for call in asked], sizes.rows)
     evidence = jax.device_get(read_block(base.module, base.params, cache, valid, block, telling_ids(base)))
-    words = [
-        Words(call.tool, call.query, prompt.ids, tuple(prompt.offsets))
-        for call, prompt in zip(asked, prompts, strict=True)
-    ]
+    words = [Words.of(call.tool, call.query, prompt) for call, prompt in zip(asked, prompts, strict=True)]
     features = join(facts_of(words, sizes.rows, sizes.fields, sizes.query, sizes.candidates), evidence)
     return [
         Reading(

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jaxdiff.agent.result import ToolCall
+from jaxdiff.schema.fields import unescape_pointer
 from jaxdiff.schema.paths import value_at
 
 HEADINGS = ("field", "value", "confidence", "by", "from the query")
@@ -20,7 +21,7 @@ def show_call(console: Console, call: ToolCall, query: str) -> None:
     for heading in HEADINGS:
         table.add_column(heading)
     for pointer, found in call.fields.items():
-        name = pointer[1:].replace("~1", "/").replace("~0", "~")
+        name = unescape_pointer(pointer[1:])
         places = found.sources if found.source is None else (found.source,)
         words = " … ".join(query[slice(*place)] for place in places)
         value = json.dumps(value_at(call.arguments, pointer), ensure_ascii=False)

@@ -69,6 +69,11 @@ def escape_pointer(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
+def unescape_pointer(token: str) -> str:
+    """Inverse of `escape_pointer`."""
+    return token.replace("~1", "/").replace("~0", "~")
+
+
 def validator_class(dialect: str) -> type[Validator]:
     """The `jsonschema` validator of a `$schema` URI; draft 2020-12 for an empty one. Raises UnsupportedSchema."""
     if not dialect:

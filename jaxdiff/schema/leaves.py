@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from jaxdiff.errors import SchemaError
-from jaxdiff.schema.fields import Field, Kind, escape_pointer
+from jaxdiff.schema.fields import Field, Kind, escape_pointer, unescape_pointer
 from jaxdiff.schema.leaf_nodes import candidates_of, is_null, items_of, kind_of, schema_of, without_null
 from jaxdiff.schema.meta_schema import check_valid
 from jaxdiff.schema.normal.nodes import Array, Choice, Node, Object, Text, Union
@@ -192,7 +192,7 @@ class _Finder:
         """The subschema as it stands, where it says all by itself."""
         found: Any = self._parameters
         for token in node.pointer.split("/")[1:]:
-            token = token.replace("~1", "/").replace("~0", "~")
+            token = unescape_pointer(token)
             found = found[int(token)] if isinstance(found, list) else found.get(token)
             if not isinstance(found, (dict, list)):
                 return None

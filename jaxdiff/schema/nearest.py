@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jaxdiff.schema.fields import escape_pointer
+from jaxdiff.schema.fields import escape_pointer, unescape_pointer
 from jaxdiff.schema.languages.numbers import number_text
 from jaxdiff.schema.normal.membership import contains, equal
 from jaxdiff.schema.normal.nodes import Array, Choice, Node, Number, Object, Text
@@ -104,7 +104,7 @@ class _Follower:
             elif isinstance(value, list):
                 value = value[int(token)] if token.isdecimal() and int(token) < len(value) else None
             else:
-                name = token.replace("~1", "/").replace("~0", "~")
+                name = unescape_pointer(token)
                 value = value.get(name) if isinstance(value, dict) else None
             above += f"/{token}"
         return value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeAlias
 
-from jaxdiff.schema.fields import Field, Kind, escape_pointer
+from jaxdiff.schema.fields import Field, Kind, escape_pointer, unescape_pointer
 
 _ITEM, _KEY, _VALUE = "~item", "~key", "~value"
 # A field's name, or what is below, by token.
@@ -63,7 +63,7 @@ def arrange(fields: Sequence[Field], values: Mapping[str, Any]) -> Arranged:
         if entry.name in values and (reason := _put(root, entry)) is not None:
             made.left_out[entry.name] = reason
     for token, part in root.items():
-        name = _unescaped(token)
+        name = unescape_pointer(token)
         made.arguments[name] = _settled(part, f"/{escape_pointer(name)}", values, made)
     return made
 
@@ -130,7 +130,7 @@ def _settled(part: _Part, path: str, values: Mapping[str, Any], made: Arranged) 
     found: dict[str, Any] = {}
     for token, inside in part.items():
         if not token.startswith((_KEY, _VALUE)):
-            name = _unescaped(token)
+            name = unescape_pointer(token)
             found[name] = _settled(inside, f"{path}/{escape_pointer(name)}", values, made)
     for number in sorted({token.removeprefix(_KEY).removeprefix(_VALUE) for token in part if token.startswith("~")}):
         _settle_entry(part.get(_KEY + number), part.get(_VALUE + number), path, values, made, found)
@@ -170,7 +170,7 @@ def _look(value: Any, pointer: str) -> tuple[str, Any] | None:
         if not isinstance(value, dict) or token.startswith(_ITEM):
             return None
         kind = next((kind for kind in (_KEY, _VALUE) if token.startswith(kind)), None)
-        name: str | None = _unescaped(token)
+        name: str | None = unescape_pointer(token)
         if kind is not None:
             name = next(islice(value, int(token.removeprefix(kind)), None), None)
         if name is None or name not in value:
@@ -189,7 +189,3 @@ def _may_hold(field: Field, value: Any) -> bool:
 
 def _is_index(token: str) -> bool:
     return token.isascii() and token.isdecimal()
-
-
-def _unescaped(token: str) -> str:
-    return token.replace("~1", "/").replace("~0", "~")

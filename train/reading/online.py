@@ -141,10 +141,7 @@ class TokenBatches:
             ids[i, : len(text)], valid[i, : len(text)] = text, True
         block = build_block(self._base, laid, prompts, Sizes(len(drawn), slots, query, FIELDS, CANDIDATES))
         canvas, tokens = lay_canvas(labels, orders, self._base.config.null_id)
-        words = [
-            Words(call.tool, call.query, prompt.ids, tuple(prompt.offsets))
-            for call, prompt in zip(laid, prompts, strict=True)
-        ]
+        words = [Words.of(call.tool, call.query, prompt) for call, prompt in zip(laid, prompts, strict=True)]
         return TokenBatch(
             prefix_ids=ids,
             prefix_valid=valid,
