@@ -40,6 +40,7 @@ class Field:
     item_kind: kind of the items of an array, else None.
     candidates: the JSON values allowed by `enum` or `const`, (True, False) for a boolean, else ().
     item_candidates: the same for the items of an array.
+    empty_values: of the name of an entry, what the entry's value can be where no other field has a part of it.
     schema: its own JSON Schema.
     dialect: `$schema` of the whole, which the property's schema is read under; empty for draft 2020-12.
     """
@@ -56,6 +57,7 @@ class Field:
     has_default: bool = False
     dialect: str = ""
     required_with: str = ""
+    empty_values: tuple[Any, ...] = field(default=(), hash=False)
 
     @property
     def format(self) -> str:

@@ -1,4 +1,7 @@
-"""What a node is as a field: its kind, its candidates, the kind of its items, and a JSON Schema of its own."""
+"""What a node is as a field: its kind, its candidates, the kind of its items, and a JSON Schema of its own.
+
+And of entries of a map: whether they ask for fields, and what they may hold without one.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from fractions import Fraction
 from typing import Any
 
 from jaxdiff.schema.fields import Kind
-from jaxdiff.schema.normal.nodes import Array, Choice, Node, Number, Text, Union
+from jaxdiff.schema.normal.membership import contains
+from jaxdiff.schema.normal.nodes import Array, Choice, Entries, Node, Number, Text, Union
 
 
 def schema_of(node: Node) -> dict[str, Any]:
@@ -86,6 +90,20 @@ def candidates_of(node: Node, nullable: bool) -> tuple[Any, ...]:
     if kind_of(node) is Kind.BOOLEAN:
         return (True, False)
     return (*node.values, None) if nullable and None not in node.values else node.values
+
+
+def says_something(entries: Entries) -> bool:
+    """Whether the schema says what entries of a map are called, or what they hold."""
+    key = entries.key
+    named = key.patterns or key.formats or key.min_length or key.max_length is not None
+    # What nothing is said of has no place in the schema.
+    return bool(named or entries.value.node.pointer)
+
+
+def empty_values(node: Node) -> list[Any]:
+    """What a node may be where it holds nothing."""
+    nothing: tuple[Any, ...] = (None, {}, [])
+    return [value for value in nothing if contains(node, value)]
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

@@ -12,16 +12,28 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from jaxdiff.errors import SchemaError
 from jaxdiff.schema.fields import Field, Kind, escape_pointer, unescape_pointer
-from jaxdiff.schema.leaf_nodes import candidates_of, is_null, items_of, kind_of, schema_of, without_null
-from jaxdiff.schema.meta_schema import check_valid
-from jaxdiff.schema.normal.nodes import Array, Choice, Node, Object, Text, Union
+from jaxdiff.schema.leaf_nodes import (
+    candidates_of,
+    empty_values,
+    is_null,
+    items_of,
+    kind_of,
+    says_something,
+    schema_of,
+    without_null,
+)
+from jaxdiff.schema.meta_schema import checked_dialect
+from jaxdiff.schema.normal.nodes import Array, Choice, Entries, Node, Object, Text, Union
 from jaxdiff.schema.normal.normalise import normalise
 from jaxdiff.schema.scaffold.prepare import prepare
 
 # Items of a list of objects, and entries of a map, that have fields of their own.
 GROUPS = 3
+# Fields that a tool can be filled with; maps of objects or lists, which have many, give fewer where there are more.
+MOST_FIELDS = 64
+# What a map is called that is the parameters themselves.
+ROOT_MAP = "entries"
 # Levels of objects and lists that are flattened.
 DEPTH = 4
 _APPLICATORS = frozenset(
@@ -57,18 +69,7 @@ def fields_of(parameters: Any, where: str = "parameters") -> tuple[Field, ...]:
     """
     if parameters is None:
         return ()
-    if not isinstance(parameters, dict):
-        raise SchemaError(f"{where} must be a JSON Schema object, not {_json_type(parameters)}")
-    dialect = parameters.get("$schema", "")
-    if not isinstance(dialect, str):
-        raise SchemaError(f"{where}: $schema must be a string", "/$schema")
-    check_valid(parameters, dialect, where)
-    declared = parameters.get("type", "object")
-    if declared != "object" and not (isinstance(declared, list) and "object" in declared):
-        raise SchemaError(f"{where} must describe an object, not {declared!r}", "/type")
-    for index, name in enumerate(parameters.get("required", [])):
-        if name not in parameters.get("properties", {}) and not _APPLICATORS & parameters.keys():
-            raise SchemaError(f"{where} requires {name!r}, which it does not declare", f"/required/{index}")
+    dialect = checked_dialect(parameters, where)
     return _fields(json.dumps(parameters), dialect)
 
 
@@ -77,9 +78,17 @@ def _fields(text: str, dialect: str) -> tuple[Field, ...]:
     """Cached: training reads the same tools many times."""
     parameters = json.loads(text)
     whole = parameters if parameters.keys() & {"type", *_APPLICATORS} else {"type": "object", **parameters}
-    finder = _Finder(parameters, dialect)
+    node = prepare(whole).node
+    for entries in range(GROUPS, -1, -1):
+        fields = _fields_of_node(node, _Finder(parameters, dialect, entries))
+        if len(fields) <= MOST_FIELDS:
+            break
+    return fields
+
+
+def _fields_of_node(node: Node, finder: _Finder) -> tuple[Field, ...]:
     found: dict[str, Field] = {}
-    for field in finder.below(prepare(whole).node, _Place("", "", True, "", DEPTH)):
+    for field in finder.below(node, _Place("", "", True, "", DEPTH)):
         # Branches of a union may have the same property; who comes first stands for all.
         known = found.setdefault(field.pointer, field)
         if known.required and not field.required:
@@ -99,10 +108,10 @@ def _named_apart(fields: Iterable[Field]) -> Iterator[Field]:
 
 
 class _Finder:
-    """Walks the nodes of one schema."""
+    """Walks the nodes of one schema; entries: those of a map of objects or lists that have fields."""
 
-    def __init__(self, parameters: dict[str, Any], dialect: str):
-        self._parameters, self._dialect = parameters, dialect
+    def __init__(self, parameters: dict[str, Any], dialect: str, entries: int):
+        self._parameters, self._dialect, self._entries_with_parts = parameters, dialect, entries
         text = json.dumps(parameters)
         self._narrows = any(f'"{keyword}"' in text for keyword in _NARROWING)
 
@@ -131,15 +140,22 @@ class _Finder:
         for entry in node.properties:
             name = f"{place.name}.{entry.name}" if place.pointer else entry.name
             yield from self.below(entry.value.node, _inside(place, name, escape_pointer(entry.name), entry.required))
-        if node.properties or not place.pointer:
-            return
         for group in node.entries[:1]:
-            for number in range(GROUPS):
-                needed = number < node.min_properties
-                key = _inside(place, f"{place.name}[{number}].key", f"~key{number}", needed)
-                value = _inside(place, f"{place.name}[{number}].value", f"~value{number}", needed)
-                if (leaf := self._leaf(group.value.node, value)) is not None:
-                    yield from (self._key(group.key, key), leaf)
+            # That a tool allows any arguments beside those that it declares does not ask for them.
+            if not node.properties and (place.pointer or says_something(group)):
+                yield from self._entries(group, node.min_properties, place)
+
+    def _entries(self, group: Entries, least: int, place: _Place) -> Iterator[Field]:
+        """The fields of the entries of a map, of which there are at least so many."""
+        name, node = place.name if place.pointer else ROOT_MAP, group.value.node
+        for number in range(GROUPS):
+            key = _inside(place, f"{name}[{number}].key", f"~key{number}", number < least)
+            value = _inside(place, f"{name}[{number}].value", f"~value{number}", number < least)
+            below = list(self.below(node, value))
+            plain = bool(below) and below[0].pointer == value.pointer
+            if plain or (below and number < self._entries_with_parts):
+                yield self._key(group.key, key, [] if plain else empty_values(node))
+                yield from below
 
     def _array(self, node: Array, place: _Place) -> Iterator[Field]:
         most = GROUPS if node.max_items is None else min(GROUPS, node.max_items)
@@ -180,12 +196,12 @@ class _Finder:
             dialect=self._dialect,
         )
 
-    def _key(self, node: Text, place: _Place) -> Field:
-        """The field of the name of an entry."""
+    def _key(self, node: Text, place: _Place, empty: Iterable[Any]) -> Field:
+        """The field of the name of an entry; empty: see `Field.empty_values`."""
         return Field(
             name=place.name, pointer=place.pointer, kind=Kind.STRING, required=place.required,
             required_with=place.required_with or "", description=_joined("name of the entry", place.context),
-            schema=schema_of(node),
+            schema=schema_of(node), empty_values=tuple(empty),
         )  # fmt: skip
 
     def _own_schema(self, node: Node) -> dict[str, Any] | None:
@@ -228,8 +244,3 @@ def _says_all(schema: Any) -> bool:
 
 def _joined(first: str, second: str) -> str:
     return f"{first}; {second}" if first and second else first or second
-
-
-def _json_type(value: Any) -> str:
-    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list"}
-    return names.get(type(value), type(value).__name__)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeAlias
@@ -62,9 +63,8 @@ def arrange(fields: Sequence[Field], values: Mapping[str, Any]) -> Arranged:
     for entry in fields:
         if entry.name in values and (reason := _put(root, entry)) is not None:
             made.left_out[entry.name] = reason
-    for token, part in root.items():
-        name = unescape_pointer(token)
-        made.arguments[name] = _settled(part, f"/{escape_pointer(name)}", values, made)
+    empty = {entry.name: entry.empty_values for entry in fields if names_entry(entry)}
+    made.arguments = _Settling(values, empty, made).settled_object(root, "")
     return made
 
 
@@ -99,7 +99,11 @@ def is_entry(field: Field) -> bool:
 
 
 def with_required(fields: Sequence[Field], names: Collection[str]) -> frozenset[str]:
-    """The names, those that an optional value requires once one of them is in it, and the other half of each entry."""
+    """The names, and those that an optional value requires once one of them is in it.
+
+    An entry of a map is in its value too: its key is required with any part of the value, and with the key what the
+    value requires.
+    """
     found = frozenset(names)
     pointers = {field.pointer for field in fields if field.name in found}
     while more := {field for field in fields if field.name not in found and _is_required_by(field, pointers)}:
@@ -109,52 +113,74 @@ def with_required(fields: Sequence[Field], names: Collection[str]) -> frozenset[
 
 
 def _is_required_by(field: Field, pointers: Collection[str]) -> bool:
-    inside = f"{field.required_with}/"
-    if field.required_with and any(pointer.startswith(inside) for pointer in pointers):
-        return True
     above, _, last = field.pointer.rpartition("/")
-    for half, other in ((_KEY, _VALUE), (_VALUE, _KEY)):
-        if last.startswith(half):
-            return f"{above}/{other}{last.removeprefix(half)}" in pointers
-    return False
+    if last.startswith(_KEY):
+        value = f"{above}/{_VALUE}{last.removeprefix(_KEY)}"
+        if any(pointer == value or pointer.startswith(f"{value}/") for pointer in pointers):
+            return True
+    whole = field.pointer if last.startswith(_VALUE) else field.required_with
+    outer, _, token = whole.rpartition("/")
+    if token.startswith(_VALUE) and f"{outer}/{_KEY}{token.removeprefix(_VALUE)}" in pointers:
+        return True
+    inside = f"{field.required_with}/"
+    return bool(field.required_with) and any(pointer.startswith(inside) for pointer in pointers)
 
 
-def _settled(part: _Part, path: str, values: Mapping[str, Any], made: Arranged) -> Any:
-    """What was collected by token, as JSON; path: where it stands."""
+@dataclass
+class _Settling:
+    """Makes JSON of what was collected by token. empty: by the name of an entry's key, see `Field.empty_values`."""
+
+    values: Mapping[str, Any]
+    empty: Mapping[str, tuple[Any, ...]]
+    made: Arranged
+
+    def settled(self, part: _Part, path: str) -> Any:
+        """The value of a part; path: where it stands."""
+        if isinstance(part, str):
+            self.made.places[part] = path
+            return self.values[part]
+        if part and next(iter(part)).startswith(_ITEM):
+            order = sorted(part, key=lambda token: int(token.removeprefix(_ITEM)))
+            return [self.settled(part[token], f"{path}/{place}") for place, token in enumerate(order)]
+        return self.settled_object(part, path)
+
+    def settled_object(self, part: Mapping[str, _Part], path: str) -> dict[str, Any]:
+        """The value of a part that has names."""
+        found: dict[str, Any] = {}
+        for token, inside in part.items():
+            if not token.startswith((_KEY, _VALUE)):
+                name = unescape_pointer(token)
+                found[name] = self.settled(inside, f"{path}/{escape_pointer(name)}")
+        for number in sorted(
+            {token.removeprefix(_KEY).removeprefix(_VALUE) for token in part if token.startswith((_KEY, _VALUE))}
+        ):
+            self._settle_entry(part.get(_KEY + number), part.get(_VALUE + number), path, found)
+        return found
+
+    def _settle_entry(self, key: _Part | None, value: _Part | None, path: str, found: dict[str, Any]) -> None:
+        """Adds an entry of a map to what was found; key: a field."""
+        reason = "the entry has no name"
+        if isinstance(key, str):
+            name, empty = str(self.values[key]), self.empty[key] if value is None else ()
+            place = f"{path}/{escape_pointer(name)}"
+            if name in found:
+                reason = f"there is another entry {name!r}"
+            elif value is None and not empty:
+                reason = "the entry has no value"
+            else:
+                self.made.places[key] = place
+                found[name] = deepcopy(empty[0]) if value is None else self.settled(value, place)
+                return
+        self.made.left_out |= {given: reason for half in (key, value) if half is not None for given in _names(half)}
+
+
+def _names(part: _Part) -> Iterator[str]:
+    """The fields of a part."""
     if isinstance(part, str):
-        made.places[part] = path
-        return values[part]
-    if part and next(iter(part)).startswith(_ITEM):
-        order = sorted(part, key=lambda token: int(token.removeprefix(_ITEM)))
-        return [_settled(part[token], f"{path}/{place}", values, made) for place, token in enumerate(order)]
-    found: dict[str, Any] = {}
-    for token, inside in part.items():
-        if not token.startswith((_KEY, _VALUE)):
-            name = unescape_pointer(token)
-            found[name] = _settled(inside, f"{path}/{escape_pointer(name)}", values, made)
-    for number in sorted({token.removeprefix(_KEY).removeprefix(_VALUE) for token in part if token.startswith("~")}):
-        _settle_entry(part.get(_KEY + number), part.get(_VALUE + number), path, values, made, found)
-    return found
-
-
-def _settle_entry(
-    key: _Part | None,
-    value: _Part | None,
-    path: str,
-    values: Mapping[str, Any],
-    made: Arranged,
-    found: dict[str, Any],
-) -> None:
-    """Adds an entry of a map to what was found; key and value are fields."""
-    reason = "the entry has no name" if key is None else "the entry has no value" if value is None else ""
-    if isinstance(key, str) and isinstance(value, str):
-        name = str(values[key])
-        if name not in found:
-            made.places[key] = f"{path}/{escape_pointer(name)}"
-            found[name] = _settled(value, made.places[key], values, made)
-            return
-        reason = f"there is another entry {name!r}"
-    made.left_out |= {given: reason for given in (key, value) if isinstance(given, str)}
+        yield part
+    else:
+        for inside in part.values():
+            yield from _names(inside)
 
 
 def _look(value: Any, pointer: str) -> tuple[str, Any] | None:

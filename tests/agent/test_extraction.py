@@ -79,6 +79,27 @@ def test_a_nested_schema_is_filled_with_what_it_allows(seed):
         assert 0 <= field.confidence <= 1 and value_at(extraction.value, pointer) is not None
 
 
+ROOT_MAP = {
+    "title": "prices",
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "properties": {"amount": {"type": "integer", "minimum": 1}},
+        "required": ["amount"],
+        "additionalProperties": False,
+    },
+    "minProperties": 1,
+}
+
+
+def test_a_map_is_filled_with_entries(agent):
+    extraction = agent.extract(ROOT_MAP, TEXT)
+    jsonschema.Draft202012Validator(ROOT_MAP).validate(extraction.value)
+    assert extraction.found.fields
+    for pointer, field in extraction.found.fields.items():
+        assert 0 <= field.confidence <= 1 and value_at(extraction.value, pointer) is not None
+
+
 def test_options_and_plain_values(agent):
     extraction = agent.extract(SCHEMA, TEXT, fill="parallel")
     said = json.loads(json.dumps(extraction.to_dict()))

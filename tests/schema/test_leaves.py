@@ -6,7 +6,7 @@ from jsonschema import Draft202012Validator
 from jaxdiff.errors import SchemaError, UnsupportedSchema
 from jaxdiff.schema.fields import Kind
 from jaxdiff.schema.leaf_nodes import schema_of
-from jaxdiff.schema.leaves import fields_of
+from jaxdiff.schema.leaves import MOST_FIELDS, fields_of
 from jaxdiff.schema.merge import merge
 from jaxdiff.schema.normal.normalise import normalise
 from jaxdiff.schema.tools import parse_tools
@@ -151,8 +151,99 @@ def test_recursion_ends():
     assert "a.next.v" in found and len(found) < 6
 
 
+def test_entries_that_hold_objects_or_lists():
+    found = shown({"type": "object", "additionalProperties": POINT})
+    assert found == {
+        f"a[{number}].{name}": (f"/a/~{pointer}", kind, False, needs)
+        for number in range(3)
+        for name, pointer, kind, needs in [
+            ("key", f"key{number}", "string", ""),
+            ("value.x", f"value{number}/x", "number", f"/a/~value{number}"),
+            ("value.y", f"value{number}/y", "number", ""),
+        ]
+    }
+    listed = shown({"type": "object", "patternProperties": {"^k": {"type": "array", "items": POINT, "maxItems": 1}}})
+    assert list(listed)[:3] == ["a[0].key", "a[0].value[0].x", "a[0].value[0].y"] and len(listed) == 9
+    assert listed["a[2].value[0].x"] == ("/a/~value2/~item0/x", "number", False, "/a/~value2/~item0")
+    mapped = shown({"type": "object", "additionalProperties": {"type": "object", "additionalProperties": POINT}})
+    assert mapped["a[1].value[2].value.x"][0] == "/a/~value1/~value2/x" and len(mapped) == 3 + 9 + 18
+
+
+def test_what_an_entry_requires():
+    held = {"type": "object", "additionalProperties": POINT, "minProperties": 1}
+    found = shown(held, required=["a"])
+    assert [name for name, (_, _, required, _) in found.items() if required] == ["a[0].key", "a[0].value.x"]
+    found = shown(held)
+    assert found["a[0].key"][2:] == found["a[0].value.x"][2:] == (False, "/a")
+    assert found["a[1].key"][2:] == (False, "") and found["a[1].value.x"][2:] == (False, "/a/~value1")
+
+
+@pytest.mark.parametrize(
+    ("value", "empty"),
+    [
+        (POINT, ()),
+        ({"type": "object", "properties": {"x": {"type": "number"}}}, ({},)),
+        ({"type": ["object", "null"], "properties": {"x": {"type": "number"}}, "required": ["x"]}, (None,)),
+        ({"type": "array", "items": POINT}, ([],)),
+        ({"type": "array", "items": POINT, "minItems": 1}, ()),
+        ({"type": "integer"}, ()),
+    ],
+)
+def test_what_an_entry_can_be_where_nothing_of_it_is_read(value, empty):
+    key = fields_of(parameters(a={"type": "object", "additionalProperties": value}))[0]
+    assert key.name == "a[0].key" and key.empty_values == empty
+    for made in empty:
+        Draft202012Validator(value).validate(made)
+
+
+def test_a_map_of_large_objects_gives_as_many_entries_as_there_is_room_for():
+    def names(width, beside):
+        value = {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(width)}}
+        more = {f"q{n}": {"type": "string"} for n in range(beside)}
+        maps = {"m": {"type": "object", "additionalProperties": value}, "s": {"type": "object"}}
+        return {field.name for field in fields_of(parameters(**more, **maps))}
+
+    for beside, entries in [(0, 3), (MOST_FIELDS // 2, 1), (MOST_FIELDS - 6, 0), (MOST_FIELDS + 1, 0)]:
+        found = names(MOST_FIELDS // 4, beside)
+        assert {name for name in found if name.startswith("m") and name.endswith("key")} == {
+            f"m[{number}].key" for number in range(entries)
+        }
+        assert {"s[2].value", *(f"q{n}" for n in range(beside))} <= found
+
+
+def test_a_map_at_the_root():
+    whole = {"type": "object", "additionalProperties": POINT, "minProperties": 1}
+    found = {field.name: (field.pointer, field.required, field.required_with) for field in fields_of(whole)}
+    assert len(found) == 9
+    assert found["entries[0].key"] == ("/~key0", True, "") and found["entries[0].value.x"] == ("/~value0/x", True, "")
+    assert found["entries[1].value.x"] == ("/~value1/x", False, "/~value1")
+    (key, value, *_) = fields_of({"patternProperties": {"^k": {"type": "integer"}}})
+    assert (key.pointer, key.schema["pattern"], value.pointer) == ("/~key0", "^k", "/~value0")
+    assert fields_of({"allOf": [{"type": "object", "additionalProperties": POINT}]})[1].name == "entries[0].value.x"
+    for allows_anything in ({}, {"additionalProperties": True}, {"additionalProperties": {}}, {"properties": {}}):
+        assert fields_of({"type": "object", **allows_anything}) == ()
+
+
+@pytest.mark.parametrize(
+    ("covering", "kind"),
+    [
+        ({"additionalProperties": {"type": "integer"}}, Kind.INTEGER),
+        ({"patternProperties": {"^a": {"type": "boolean"}}, "additionalProperties": False}, Kind.BOOLEAN),
+        ({"additionalProperties": True}, Kind.STRING),
+        ({}, Kind.STRING),
+    ],
+)
+def test_what_is_required_is_a_field_though_no_property_declares_it(covering, kind):
+    schema = {"type": "object", "properties": {"b": {"type": "number"}}, "required": ["ab", "b"], **covering}
+    assert {field.name: field.kind for field in fields_of(schema)} == {"b": Kind.NUMBER, "ab": kind}
+    (made_tool,) = parse_tools([{"name": "f", "parameters": schema}])
+    made = merge(made_tool, {"ab": "1" if kind is Kind.INTEGER else "yes", "b": "2"})
+    Draft202012Validator(schema).validate(made.arguments)
+    assert made.arguments["ab"] == {Kind.INTEGER: 1, Kind.BOOLEAN: True, Kind.STRING: "yes"}[kind]
+
+
 def test_what_no_field_stands_for_has_none():
-    assert shown({"type": "object", "additionalProperties": POINT}) == {}
+    assert fields_of({"type": "object", "additionalProperties": {"$ref": "#"}}) == ()
     assert shown({"type": "object"}) == {
         f"a[{number}].{part}": (f"/a/~{part}{number}", "string", False, "")
         for number in range(3)
@@ -200,7 +291,11 @@ def test_refuses_what_cannot_be_guaranteed(schema, keyword):
         ([], "must be a JSON Schema object, not a list", ""),
         (True, "not a boolean", ""),
         ({"type": "string"}, "must describe an object, not 'string'", "/type"),
-        ({"type": "object", "properties": {}, "required": ["a"]}, "requires 'a'", "/required/0"),
+        ({"additionalProperties": False, "required": ["a"]}, "requires 'a', which it does not allow", "/required/0"),
+        (
+            {"patternProperties": {"^b": {}}, "additionalProperties": False, "required": ["b", "a"]},
+            "requires 'a', which it does not allow", "/required/1",
+        ),
         ({"type": "object", "properties": []}, "not a valid JSON Schema", "/properties"),
         ({"type": "object", "properties": {"a": {"type": "str"}}}, "not a valid JSON Schema", "/properties/a/type"),
         ({"type": "object", "properties": {"a": 3}}, "not a valid JSON Schema", "/properties/a"),
@@ -208,7 +303,7 @@ def test_refuses_what_cannot_be_guaranteed(schema, keyword):
         ({"$schema": 7}, "must be a string", "/$schema"),
         ({"type": "object", "properties": {"a": {"default": {1, 2}}}}, "not JSON", ""),
     ],
-)
+)  # fmt: skip
 def test_refuses_what_is_no_object_schema(schema, message, pointer):
     with pytest.raises(SchemaError, match=message) as caught:
         fields_of(schema)

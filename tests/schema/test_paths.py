@@ -69,6 +69,57 @@ def test_what_an_optional_value_requires_comes_with_it():
         assert with_required(FIELDS, {f"sizes[1].{half}"}) == {"sizes[1].key", "sizes[1].value"}
 
 
+def test_an_entry_and_what_is_in_it_need_one_another():
+    maps = fields_of_property(
+        m={"type": "object", "additionalProperties": POINT},
+        mm={"type": "object", "additionalProperties": {"type": "object", "additionalProperties": {"type": "integer"}}},
+    )
+    entry = {"m[1].key", "m[1].value.x"}
+    assert with_required(maps, {"m[1].key"}) == with_required(maps, {"m[1].value.x"}) == entry
+    assert with_required(maps, {"m[1].value.y/z"}) == entry | {"m[1].value.y/z"}
+    inner = {"mm[0].key", "mm[0].value[2].key", "mm[0].value[2].value"}
+    assert with_required(maps, {"mm[0].value[2].key"}) == with_required(maps, {"mm[0].value[2].value"}) == inner
+    assert with_required(maps, {"mm[0].key"}) == {"mm[0].key"}
+    held = {"type": "object", "additionalProperties": POINT, "minProperties": 1}
+    deep = fields_of_property(
+        a={"type": "object", "properties": {"m": held, "n": {"type": "integer"}}, "required": ["m"]}
+    )
+    assert with_required(deep, {"a.n"}) == {"a.n", "a.m[0].key", "a.m[0].value.x"}
+
+
+def test_an_entry_that_holds_an_object():
+    maps = fields_of_property(m={"type": "object", "additionalProperties": POINT})
+    value = {"m": {"s/m": {"x": 1, "y/z": 2}, "l": {"x": 3}}}
+    assert placed_values(maps, value) == {
+        "m[0].key": ("/m/s~1m", "s/m"),
+        "m[0].value.x": ("/m/s~1m/x", 1),
+        "m[0].value.y/z": ("/m/s~1m/y~1z", 2),
+        "m[1].key": ("/m/l", "l"),
+        "m[1].value.x": ("/m/l/x", 3),
+    }
+    made = arrange(maps, flat_values(maps, value) | {"m[2].value.y/z": 5})
+    assert made.arguments == value and made.left_out == {"m[2].value.y/z": "the entry has no name"}
+    assert made.places == {name: pointer for name, (pointer, _) in placed_values(maps, value).items()}
+    made = arrange(maps, {"m[0].key": "a", "m[0].value.x": 1, "m[1].key": "a", "m[1].value.x": 2, "m[2].key": "b"})
+    assert made.arguments == {"m": {"a": {"x": 1}}}
+    assert made.left_out == {
+        "m[1].key": "there is another entry 'a'", "m[1].value.x": "there is another entry 'a'",
+        "m[2].key": "the entry has no value",
+    }  # fmt: skip
+
+
+def test_an_entry_of_which_only_the_name_is_read():
+    optional = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    maps = fields_of_property(
+        m={"type": "object", "additionalProperties": optional},
+        s={"type": "object", "additionalProperties": {"type": "array", "items": POINT}},
+    )
+    made = arrange(maps, {"m[0].key": "a", "m[1].key": "b", "s[0].key": "c"})
+    assert made.arguments == {"m": {"a": {}, "b": {}}, "s": {"c": []}} and made.left_out == {}
+    made.arguments["m"]["a"]["x"] = 1
+    assert arrange(maps, {"m[0].key": "a"}).arguments == {"m": {"a": {}}}
+
+
 def fields_of_property(**properties):
     return fields_of({"type": "object", "properties": properties})
 

@@ -63,7 +63,7 @@ def test_refuses_other_layouts(data, message):
 
 def test_schema_errors_name_the_tool():
     with pytest.raises(SchemaError, match=r"tools\[1\] 'broken'") as caught:
-        parse_tools([WEATHER, {"name": "broken", "parameters": {"type": "object", "required": ["a"]}}])
+        parse_tools([WEATHER, {"name": "broken", "parameters": {"additionalProperties": False, "required": ["a"]}}])
     assert caught.value.pointer == "/required/0"
 
 
