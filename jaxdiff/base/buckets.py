@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxdiff.errors import InputError
 
 TOKENS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
-FIELDS = (4, 8, 16, 32, 64)
+FIELDS = (4, 8, 16, 32, 64, 128, 256)
 CANDIDATES = (2, 4, 8, 16, 32)
 # Calls that are read and filled at once.
 CALLS = (1, 2, 3, 4, 6, 8)

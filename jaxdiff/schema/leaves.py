@@ -31,7 +31,7 @@ from jaxdiff.schema.scaffold.prepare import prepare
 # Items of a list of objects, and entries of a map, that have fields of their own.
 GROUPS = 3
 # Fields that a tool can be filled with; maps of objects or lists, which have many, give fewer where there are more.
-MOST_FIELDS = 64
+MOST_FIELDS = 256
 # What a map is called that is the parameters themselves.
 ROOT_MAP = "entries"
 # Levels of objects and lists that are flattened.
