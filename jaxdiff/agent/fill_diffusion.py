@@ -18,10 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.agent.asked import Asked, Present
-from jaxdiff.agent.assignment import Span, assign, best_spans, understood, valid_value
+from jaxdiff.agent.assignment import Span, understood, valid_value
 from jaxdiff.agent.compose import Composed, Composition, compose
 from jaxdiff.agent.filled import FilledField, Filling
 from jaxdiff.agent.items_apart import ItemsApart, items_apart
+from jaxdiff.agent.presence import FieldWords, probability, take
 from jaxdiff.agent.query_features import stack_rows
 from jaxdiff.agent.reading import CallFeatures, Reading, read_calls
 from jaxdiff.base.buckets import CALLS, bucket
@@ -32,8 +33,6 @@ from jaxdiff.diffusion.head_files import LoadedHead
 from jaxdiff.diffusion.reader import head as reader
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.trunk import Encoding
-from jaxdiff.schema.fields import Field
-from jaxdiff.schema.paths import with_required
 from jaxdiff.schema.values import write_value
 
 
@@ -143,19 +142,9 @@ class _Plan:
 def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) -> _Plan:
     """seen: this row's part of the encoding."""
     fields, query, offsets = reading.tool.fields, reading.query, reading.offsets
-    presence = 1 / (1 + np.exp(-seen["presence"].astype(np.float64)))
-    names = [field.name for i, field in enumerate(fields) if _is_wanted(field, float(presence[i]), present)]
-    taken = names if present is not None else with_required(fields, names)
-    wanted = [i for i, field in enumerate(fields) if field.name in taken]
-    texts = [i for i in wanted if not fields[i].candidates]
-    possible = [best_spans(seen["span_start"][i], seen["span_end"][i], fields[i], query, offsets) for i in texts]
-    spans = dict(zip(texts, assign(possible), strict=True))
-    listed = {
-        i: best_spans(seen["span_start"][i], seen["span_end"][i], fields[i], query, offsets)[:1]
-        for i in wanted
-        if fields[i].candidates
-    }
-    said = {i: best[0] for i, best in listed.items() if best and best[0].understood}
+    words = FieldWords(fields, query, offsets, seen["span_start"], seen["span_end"])
+    taken = take(words, probability(seen["presence"]), present)
+    spans, said = taken.spans, taken.named
     found_spans = {i: span for i, span in spans.items() if span is not None}
     covered = [*found_spans.values(), *said.values()]
     apart = {
@@ -165,15 +154,9 @@ def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) 
         if (found := items_apart(seen["owner"][i + 1], fields[i], span, covered, query, offsets)) is not None
     }
     given = {i for i, span in found_spans.items() if span.understood or i in apart}
-    copied = 1 / (1 + np.exp(-seen["copied"].astype(np.float64)))
-    composed = [i for i in texts if copied[i] < 0.5 or i not in given]
-    return _Plan(reading, present, wanted, spans, apart, composed, said, presence, seen["candidates"])
-
-
-def _is_wanted(field: Field, presence: float, present: Present) -> bool:
-    if present is not None:
-        return field.name in present
-    return field.required or presence > 0.5
+    copied = probability(seen["copied"])
+    composed = [i for i in spans if copied[i] < 0.5 or i not in given]
+    return _Plan(reading, present, taken.wanted, spans, apart, composed, said, taken.presence, seen["candidates"])
 
 
 def _filling(plan: _Plan, composed: Composed | None) -> Filling:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from jaxdiff.agent.assignment import assign, best_spans, valid_value
+from jaxdiff.agent.assignment import valid_value
 from jaxdiff.agent.fill_diffusion import ReaderHead
+from jaxdiff.agent.presence import FieldWords, probability, take
 from jaxdiff.base.buckets import CANDIDATES, FIELDS, TOKENS, bucket
 from jaxdiff.diffusion.reader.trunk import Encoding
 from jaxdiff.schema.equality import same_value
@@ -25,8 +26,9 @@ def reading_report(head: ReaderHead, store: FeatureStore) -> Report:
     """Counts over the fields of stored rows.
 
     start: the most probable first token of a value, where the row tells the right one. span: first and last token after
-    the assignment, for fields without candidates that the head takes up. presence: of optional fields. choice: the
-    candidate that the words of the best span name, else the most probable, where the call has the field; by kind too.
+    the assignment, for fields without candidates that the head takes up; start_taken: the first alone. presence: of
+    optional fields, as decided together. choice: the candidate that the words of the best span name, else the most
+    probable, where the call has the field; by kind too.
     """
     report, labels = Report(), label_store(head.base, store)
     for first in range(0, len(store), _TOGETHER):
@@ -51,19 +53,20 @@ def padded_sizes(store: FeatureStore, rows: Sequence[int]) -> tuple[int, int, in
 def _count(report: Report, store: FeatureStore, number: int, gold: RowLabels, said: Encoding) -> None:
     fields, query = store.tool(number).fields, store.rows[number].query
     offsets = store.words(number).offsets
-    present, start, end = np.asarray(said.presence) > 0, np.asarray(said.span_start), np.asarray(said.span_end)
-    taken = [i for i, field in enumerate(fields) if (field.required or present[i]) and not field.candidates]
-    found = assign([best_spans(start[i], end[i], fields[i], query, offsets) for i in taken])
-    for i, span in zip(taken, found, strict=True):
+    start, end = np.asarray(said.span_start), np.asarray(said.span_end)
+    words = FieldWords(fields, query, offsets, start, end)
+    taken = take(words, probability(np.asarray(said.presence)))
+    for i, span in taken.spans.items():
         if gold.start[i] >= 0 and span is not None:
             report.count("span", (span.first, span.last) == (gold.start[i], gold.end[i]))
+            report.count("start_taken", bool(span.first == gold.start[i]))
     for i, field in enumerate(fields):
         if not field.required:
-            report.count("presence", bool(present[i] == gold.presence[i]))
+            report.count("presence", bool((i in taken.wanted) == gold.presence[i]))
         if gold.start[i] >= 0:
             report.count("start", bool(np.argmax(start[i]) == gold.start[i]))
         if gold.candidate[i] >= 0:
-            best = best_spans(start[i], end[i], field, query, offsets)[:1]
+            best = words.of(i)[:1]
             if best and best[0].understood:
                 chosen = valid_value(query[best[0].start : best[0].end], field)
             else:

@@ -1,0 +1,126 @@
+"""Which fields a call has and which words each of them takes, decided together.
+
+An optional field that the head finds likely may do so for words that are another field's: "at least 800" is a lower
+limit, and no upper one beside it. Where a field's words lie is a distribution, so how much of it other fields leave
+free is known, and by Bayes' rule p(present | its words are free) = p f / (p f + 1 - p), for the head's probability p
+and the free share f.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxdiff.agent.asked import Present
+from jaxdiff.agent.assignment import Span, assign, best_spans
+from jaxdiff.schema.fields import Field
+from jaxdiff.schema.paths import with_required
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Fields by their numbers. wanted: those that the call has, in schema order. spans: words of those of them without
+    listed candidates. named: words that name a candidate, of those with candidates. presence: [F] probability.
+    """
+
+    wanted: list[int]
+    spans: dict[int, Span | None]
+    named: dict[int, Span]
+    presence: np.ndarray
+
+
+class FieldWords:
+    """The most probable words of the fields of one call.
+
+    start: [F, T], end: [F, T, T] log-probabilities of first token, and of last token given the first. offsets: code
+    points of the query's tokens.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        query: str,
+        offsets: Sequence[tuple[int, int]],
+        start: np.ndarray,
+        end: np.ndarray,
+    ):
+        self.fields = fields
+        self._query, self._offsets, self._start, self._end = query, offsets, start, end
+        self._known: dict[int, list[Span]] = {}
+
+    def of(self, number: int) -> list[Span]:
+        """The best spans of a field."""
+        if number not in self._known:
+            self._known[number] = best_spans(
+                self._start[number], self._end[number], self.fields[number], self._query, self._offsets
+            )
+        return self._known[number]
+
+    def free(self, number: int, others: Iterable[Span]) -> float:
+        """Share of a field's first tokens that lie outside of other fields' words."""
+        covered = {token for span in others for token in range(span.first, span.last + 1)}
+        return max(0.0, 1.0 - float(np.exp(self._start[number][sorted(covered)].astype(np.float64)).sum()))
+
+
+def take(words: FieldWords, presence: np.ndarray, present: Present = None) -> Taken:
+    """Decides for one call. presence: [F] probability by the head. present: exactly these fields are there.
+
+    The least probable field goes first, until all that are left are more likely there than not; words are assigned
+    anew each time. Only words of fields that are required or more probable count against a field.
+    """
+    fields = words.fields
+    if present is not None:
+        wanted = [i for i, field in enumerate(fields) if field.name in present]
+        return Taken(wanted, *_words_of(words, wanted), presence)
+    presence = np.array(presence, np.float64)
+    likely = {i for i, field in enumerate(fields) if field.required or presence[i] > 0.5}
+    while True:
+        wanted = _with_required(fields, likely)
+        spans, named = _words_of(words, wanted)
+        found = {i: span for i, span in spans.items() if span is not None} | named
+        posterior = {
+            i: _posterior(float(presence[i]), words.free(i, _surer(i, fields, found, presence)))
+            for i in likely
+            if not fields[i].required
+        }
+        # One that the others require comes back anyway.
+        doubtful = [i for i in posterior if posterior[i] < 0.5 and i not in _with_required(fields, likely - {i})]
+        if not doubtful:
+            return Taken(wanted, spans, named, presence)
+        worst = min(doubtful, key=lambda i: posterior[i])
+        presence[worst] = posterior[worst]
+        likely.remove(worst)
+
+
+def probability(logits: np.ndarray) -> np.ndarray:
+    """The logistic function, in float64."""
+    found: np.ndarray = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+    return found
+
+
+def _with_required(fields: Sequence[Field], numbers: Iterable[int]) -> list[int]:
+    names = with_required(fields, [fields[i].name for i in numbers])
+    return [i for i, field in enumerate(fields) if field.name in names]
+
+
+def _words_of(words: FieldWords, wanted: Sequence[int]) -> tuple[dict[int, Span | None], dict[int, Span]]:
+    """The spans of fields without candidates, no two over the same words, and those that name candidates."""
+    texts = [i for i in wanted if not words.fields[i].candidates]
+    spans = dict(zip(texts, assign([words.of(i) for i in texts]), strict=True))
+    listed = {i: words.of(i)[:1] for i in wanted if words.fields[i].candidates}
+    return spans, {i: best[0] for i, best in listed.items() if best and best[0].understood}
+
+
+def _surer(number: int, fields: Sequence[Field], found: Mapping[int, Span], presence: np.ndarray) -> list[Span]:
+    """Words of the fields that are surer to be there than one."""
+    return [
+        span
+        for i, span in found.items()
+        if i != number and (fields[i].required or float(presence[i]) > float(presence[number]))
+    ]
+
+
+def _posterior(present: float, free: float) -> float:
+    return present * free / (present * free + 1 - present) if present < 1 or free > 0 else 0.0
