@@ -15,9 +15,11 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
 from random import Random
 from typing import Any
 
+from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 from rich.console import Console
 from rich.progress import Progress
@@ -26,10 +28,12 @@ from benchmarks import report
 from benchmarks.device_texts import Adversary, DeviceTexts
 from benchmarks.random_schemas import RandomDecider, RandomTexts, random_schema
 from jaxdiff.errors import ScaffoldBug, SchemaError, UnsupportedSchema
+from jaxdiff.schema.normal.nodes import Number
 from jaxdiff.schema.scaffold.budget import Budget
 from jaxdiff.schema.scaffold.merge import Scaffold, merge, plan
 from jaxdiff.schema.scaffold.prepare import prepare
 from jaxdiff.schema.scaffold.texts import read_text
+from jaxdiff.schema.scaffold.tree import TextSlot
 
 BUDGET = Budget(depth=5, items=4, entries=3, slots=64)
 # Slots that the device is given at once: enough that canvases are full.
@@ -100,7 +104,11 @@ class Fills:
         """Merges the texts of a fill, one a slot."""
         schema, scaffold = planned.schema, planned.scaffold
         for slot, text in zip(scaffold.slots, texts, strict=True):
-            if slot.language is not None and read_text(slot.node, slot.language, text) is None:
+            if slot.language is None or read_text(slot.node, slot.language, text) is not None:
+                continue
+            if divides_in_decimals_alone(slot, text):
+                self.counts["multiples that no floating-point division takes"] += 1
+            else:
                 self.wrong.append(f"seed {planned.seed}: {slot.path!r} cannot hold {text!r}: {json.dumps(schema)}")
         try:
             made = merge(scaffold, {slot.path: text for slot, text in zip(scaffold.slots, texts, strict=True)})
@@ -113,6 +121,16 @@ class Fills:
             self.counts["valid"] += 1
         else:
             self.wrong.append(f"seed {planned.seed}: {json.dumps(made.value)} for {json.dumps(schema)}")
+
+
+def divides_in_decimals_alone(slot: TextSlot, text: str) -> bool:
+    """Whether a number is a multiple as it is written, but not as `jsonschema` divides: 0.3 by 0.1 is no integer."""
+    if not isinstance(slot.node, Number) or slot.language is None or not slot.language.accepts(text):
+        return False
+    value = json.loads(text)
+    return all((Fraction(text) / step).denominator == 1 for step in slot.node.multiples_of) and not all(
+        Draft202012Validator({"multipleOf": float(step)}).is_valid(value) for step in slot.node.multiples_of
+    )
 
 
 def main() -> None:
