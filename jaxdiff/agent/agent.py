@@ -191,7 +191,7 @@ class Agent:
 
 def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
     tool = planned.asked.tool
-    merged = merge(tool, {name: found.value for name, found in filling.fields.items()})
+    merged = merge(tool, {name: found.value for name, found in filling.fields.items()}, filling.branches)
     kept = {name: found for name, found in filling.fields.items() if name in merged.places}
     # Nothing speaks for what had to be put in.
     confidence = 0.0 if merged.repaired else filling.absence

@@ -9,7 +9,7 @@ one batch, and independent of one another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,8 @@ from jaxdiff.diffusion.head_files import LoadedHead
 from jaxdiff.diffusion.reader import head as reader
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.trunk import Encoding
+from jaxdiff.schema.branches import Branches, allowed_candidates
+from jaxdiff.schema.fields import Field
 from jaxdiff.schema.values import write_value
 
 
@@ -106,7 +108,7 @@ def _fill_together(
     compositions = [
         Composition(
             row,
-            plan.reading.tool,
+            replace(plan.reading.tool, fields=plan.fields),
             plan.reading.query,
             plan.spans,
             plan.composed,
@@ -123,12 +125,15 @@ def _fill_together(
 class _Plan:
     """What the encoding says of a call before anything is composed; fields by their numbers.
 
-    wanted: fields that the call has. spans: words of the query for those of them without listed candidates. apart:
-    lists of which the span says only a part. composed: fields whose words do not give the value. said: words that name
-    one of the listed candidates. presence: [F] probability. candidates: [F, C] log-probability.
+    fields: the tool's, as the branches that are taken have them. branches: see `Filling`. wanted: fields that the call
+    has. spans: words of the query for those of them without listed candidates. apart: lists of which the span says only
+    a part. composed: fields whose words do not give the value. said: words that name one of the listed candidates.
+    presence: [F] probability. candidates: [C] log-probability of a field's candidates.
     """
 
     reading: CallFeatures
+    fields: tuple[Field, ...]
+    branches: Branches
     present: Present
     wanted: list[int]
     spans: dict[int, Span | None]
@@ -136,15 +141,17 @@ class _Plan:
     composed: list[int]
     said: dict[int, Span]
     presence: np.ndarray
-    candidates: np.ndarray
+    candidates: dict[int, np.ndarray]
 
 
 def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) -> _Plan:
     """seen: this row's part of the encoding."""
-    fields, query, offsets = reading.tool.fields, reading.query, reading.offsets
-    words = FieldWords(fields, query, offsets, seen["span_start"], seen["span_end"])
-    taken = take(words, probability(seen["presence"]), present)
-    spans, said = taken.spans, taken.named
+    whole, query, offsets = reading.tool.fields, reading.query, reading.offsets
+    words = FieldWords(whole, query, offsets, seen["span_start"], seen["span_end"])
+    listed = {i: seen["candidates"][i, : len(field.candidates)] for i, field in enumerate(whole) if field.candidates}
+    taken = take(words, probability(seen["presence"][: len(whole)]), present, candidates=listed)
+    fields, spans, said = taken.fields, taken.spans, taken.named
+    candidates = {i: values[allowed_candidates(whole[i], fields[i])] for i, values in listed.items()}
     found_spans = {i: span for i, span in spans.items() if span is not None}
     covered = [*found_spans.values(), *said.values()]
     apart = {
@@ -156,15 +163,17 @@ def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) 
     given = {i for i, span in found_spans.items() if span.understood or i in apart}
     copied = probability(seen["copied"])
     composed = [i for i in spans if copied[i] < 0.5 or i not in given]
-    return _Plan(reading, present, taken.wanted, spans, apart, composed, said, taken.presence, seen["candidates"])
+    return _Plan(
+        reading, fields, taken.branches, present, taken.wanted, spans, apart, composed, said, taken.presence, candidates
+    )
 
 
 def _filling(plan: _Plan, composed: Composed | None) -> Filling:
-    tool, query, told = plan.reading.tool, plan.reading.query, plan.present is not None
+    query, told = plan.reading.query, plan.present is not None
     texts = {} if composed is None else composed.texts
     filled: dict[str, FilledField] = {}
     for i in plan.wanted:
-        field = tool.fields[i]
+        field = plan.fields[i]
         certainty = 1.0 if field.required or told else float(plan.presence[i])
         if (named := plan.said.get(i)) is not None:
             # Words that name a listed value, or affirm or deny what a boolean is about, tell more than the head.
@@ -174,7 +183,7 @@ def _filling(plan: _Plan, composed: Composed | None) -> Filling:
             continue
         if field.candidates:
             logprob = plan.candidates[i]
-            best = int(np.argmax(logprob[: len(field.candidates)]))
+            best = int(np.argmax(logprob))
             filled[field.name] = FilledField(
                 field.candidates[best], float(np.exp(logprob[best])) * certainty, "candidate"
             )
@@ -195,9 +204,9 @@ def _filling(plan: _Plan, composed: Composed | None) -> Filling:
             source = (span.start, span.end)
             confidence = min(1.0, float(np.exp(span.score))) * certainty
             filled[field.name] = FilledField(query[span.start : span.end], confidence, "copy", source)
-    absent = [plan.presence[i] for i in range(len(tool.fields)) if i not in plan.wanted and not told]
+    absent = [plan.presence[i] for i in range(len(plan.fields)) if i not in plan.wanted and not told]
     trace = None if composed is None else composed.trace
-    return Filling(filled, absence=float(np.prod(1 - np.array(absent))), trace=trace)
+    return Filling(filled, absence=float(np.prod(1 - np.array(absent))), trace=trace, branches=plan.branches)
 
 
 @partial(jax.jit, static_argnums=0)

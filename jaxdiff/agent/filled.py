@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.denoise import Trace
+from jaxdiff.schema.branches import Branches
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ class Filling:
     """The fields of one call, in schema order.
 
     absence: probability that what was left out is rightly left out. trace: the denoising, where something was composed.
+    branches: those that the call takes of unions.
     """
 
     fields: dict[str, FilledField]
     absence: float = 1.0
     trace: FillTrace | None = None
+    branches: Branches = field(default_factory=dict)

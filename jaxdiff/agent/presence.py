@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxdiff.agent.asked import Present
 from jaxdiff.agent.assignment import Span, assign, best_spans
+from jaxdiff.schema.branches import Branches, Presence, decide_branches, narrowed, told_odds
 from jaxdiff.schema.fields import Field
 from jaxdiff.schema.paths import with_required
 
@@ -23,12 +24,15 @@ from jaxdiff.schema.paths import with_required
 class Taken:
     """Fields by their numbers. wanted: those that the call has, in schema order. spans: words of those of them without
     listed candidates. named: words that name a candidate, of those with candidates. presence: [F] probability.
+    branches: those that are taken of unions; fields: all, as these branches have them.
     """
 
     wanted: list[int]
     spans: dict[int, Span | None]
     named: dict[int, Span]
     presence: np.ndarray
+    branches: Branches
+    fields: tuple[Field, ...]
 
 
 class FieldWords:
@@ -58,40 +62,64 @@ class FieldWords:
             )
         return self._known[number]
 
+    def narrow(self, fields: Sequence[Field]) -> None:
+        """Takes the fields as some branches of unions have them."""
+        for i, field in enumerate(fields):
+            if field is not self.fields[i]:
+                self._known.pop(i, None)
+        self.fields = fields
+
     def free(self, number: int, others: Iterable[Span]) -> float:
         """Share of a field's first tokens that lie outside of other fields' words."""
         covered = {token for span in others for token in range(span.first, span.last + 1)}
         return max(0.0, 1.0 - float(np.exp(self._start[number][sorted(covered)].astype(np.float64)).sum()))
 
 
-def take(words: FieldWords, presence: np.ndarray, present: Present = None) -> Taken:
+def take(
+    words: FieldWords,
+    presence: np.ndarray,
+    present: Present = None,
+    *,
+    candidates: Mapping[int, np.ndarray] | None = None,
+) -> Taken:
     """Decides for one call. presence: [F] probability by the head. present: exactly these fields are there.
 
-    The least probable field goes first, until all that are left are more likely there than not; words are assigned
-    anew each time. Only words of fields that are required or more probable count against a field.
+    candidates: number of a field -> [C] log-probability of each of its candidates, for the branches of unions.
+    The least probable field goes first, until all that are left are more likely there than not; branches are decided
+    and words assigned anew each time. Only words of fields that are required or more probable count against a field.
     """
-    fields = words.fields
+    whole = words.fields
     if present is not None:
+        decided = decide_branches(whole, Presence.of_odds(told_odds(whole, present), candidates))
+        fields = narrowed(whole, decided.taken)
+        words.narrow(fields)
         wanted = [i for i, field in enumerate(fields) if field.name in present]
-        return Taken(wanted, *_words_of(words, wanted), presence)
+        return Taken(wanted, *_words_of(words, wanted), presence, decided.taken, fields)
     presence = np.array(presence, np.float64)
-    likely = {i for i, field in enumerate(fields) if field.required or presence[i] > 0.5}
+    doubted: set[int] = set()
     while True:
-        wanted = _with_required(fields, likely)
+        with np.errstate(divide="ignore"):
+            odds = np.log(presence) - np.log1p(-presence)
+        decided = decide_branches(whole, Presence.of_odds(odds, candidates))
+        fields = narrowed(whole, decided.taken)
+        words.narrow(fields)
+        likely = {i for i, field in enumerate(fields) if field.required or presence[i] > 0.5}
+        likely = (likely - decided.absent) | decided.present
+        wanted = [i for i in _with_required(fields, likely) if i not in decided.absent]
         spans, named = _words_of(words, wanted)
         found = {i: span for i, span in spans.items() if span is not None} | named
         posterior = {
             i: _posterior(float(presence[i]), words.free(i, _surer(i, fields, found, presence)))
             for i in likely
-            if not fields[i].required
+            if not fields[i].required and i not in doubted
         }
         # One that the others require comes back anyway.
         doubtful = [i for i in posterior if posterior[i] < 0.5 and i not in _with_required(fields, likely - {i})]
         if not doubtful:
-            return Taken(wanted, spans, named, presence)
+            return Taken(wanted, spans, named, presence, decided.taken, fields)
         worst = min(doubtful, key=lambda i: posterior[i])
         presence[worst] = posterior[worst]
-        likely.remove(worst)
+        doubted.add(worst)
 
 
 def probability(logits: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ class _Hints:
         self.percent = not self.share and bool(percent)
         self.rate = not integer and not percent and bool(_RATE.search(words))
         self.money = bool(_MONEY.search(words))
-        self.minor = bool(_MINOR.search(f"in {parts.split()[-1]} {words}" if parts else words))
+        self.minor = bool(_MINOR.search(f"in {parts.split()[-1]} {words}" if parts.strip() else words))
         self.score = bool(_SCORE.search(words))
         self.hemisphere = bool(_HEMISPHERE.search(words))
         self.before_christ = "negative for bc" in words or "negative if bc" in words

@@ -29,6 +29,34 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
+class Step:
+    """A value on the way to a field that is there or not, in one of several ways.
+
+    pointer: of the value. branch: by which of its `count` branches the way goes.
+    optional: the value may be absent where what is around it is there; required_with: see `Field`.
+    """
+
+    pointer: str
+    branch: int = 0
+    count: int = 1
+    optional: bool = True
+    required_with: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One of the places in a schema where a field stands.
+
+    steps: the way there, outermost first. required: who has come there has the field. only: the field as it is there,
+    where it is not so everywhere.
+    """
+
+    steps: tuple[Step, ...]
+    required: bool
+    only: Field | None = None
+
+
+@dataclass(frozen=True)
 class Field:
     """One scalar value of a tool's arguments, or a list of scalars.
 
@@ -41,7 +69,9 @@ class Field:
     candidates: the JSON values allowed by `enum` or `const`, (True, False) for a boolean, else ().
     item_candidates: the same for the items of an array.
     empty_values: of the name of an entry, what the entry's value can be where no other field has a part of it.
-    schema: its own JSON Schema.
+    schema: its own JSON Schema. nullable: it may be null, whether `schema` says so or not.
+    alternatives: the field as each of the kinds that it may be of; empty where there is one. The first has its `kind`.
+    standings: where it stands, if it does so below a union of which a call takes one branch.
     dialect: `$schema` of the whole, which the property's schema is read under; empty for draft 2020-12.
     """
 
@@ -58,6 +88,14 @@ class Field:
     dialect: str = ""
     required_with: str = ""
     empty_values: tuple[Any, ...] = field(default=(), hash=False)
+    nullable: bool = False
+    alternatives: tuple[Field, ...] = field(default=(), hash=False)
+    standings: tuple[Standing, ...] = field(default=(), hash=False)
+
+    @property
+    def first(self) -> Field:
+        """The first of its alternatives, itself where there are none."""
+        return self.alternatives[0] if self.alternatives else self
 
     @property
     def format(self) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from jaxdiff.schema.alternatives import joined, surely_required
 from jaxdiff.schema.fields import Field, Kind, escape_pointer, unescape_pointer
 from jaxdiff.schema.leaf_nodes import (
     candidates_of,
@@ -26,6 +27,7 @@ from jaxdiff.schema.leaf_nodes import (
 from jaxdiff.schema.meta_schema import checked_dialect
 from jaxdiff.schema.normal.nodes import Array, Choice, Entries, Node, Object, Text, Union
 from jaxdiff.schema.normal.normalise import normalise
+from jaxdiff.schema.places import Place
 from jaxdiff.schema.scaffold.prepare import prepare
 
 # Items of a list of objects, and entries of a map, that have fields of their own.
@@ -41,23 +43,6 @@ _APPLICATORS = frozenset(
 )
 # With them, what stands elsewhere may narrow a property.
 _NARROWING = _APPLICATORS | {"patternProperties"}
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a node stands.
-
-    required_with: see `Field`; None where something above is optional and this is so in it. context: what the objects
-    and lists around say of themselves. one_of_several: what one branch requires, another may lack.
-    """
-
-    name: str
-    pointer: str
-    required: bool
-    required_with: str | None
-    depth: int
-    context: str = ""
-    one_of_several: bool = False
 
 
 def fields_of(parameters: Any, where: str = "parameters") -> tuple[Field, ...]:
@@ -87,13 +72,11 @@ def _fields(text: str, dialect: str) -> tuple[Field, ...]:
 
 
 def _fields_of_node(node: Node, finder: _Finder) -> tuple[Field, ...]:
-    found: dict[str, Field] = {}
-    for field in finder.below(node, _Place("", "", True, "", DEPTH)):
-        # Branches of a union may have the same property; who comes first stands for all.
-        known = found.setdefault(field.pointer, field)
-        if known.required and not field.required:
-            found[field.pointer] = replace(known, required=False)
-    return tuple(_named_apart(found.values()))
+    found: dict[str, list[Field]] = {}
+    for field in finder.below(node, Place("", "", True, "", DEPTH)):
+        # Branches of a union may have the same property.
+        found.setdefault(field.pointer, []).append(field)
+    return tuple(_named_apart(surely_required([joined(same) for same in found.values()])))
 
 
 def _named_apart(fields: Iterable[Field]) -> Iterator[Field]:
@@ -115,7 +98,7 @@ class _Finder:
         text = json.dumps(parameters)
         self._narrows = any(f'"{keyword}"' in text for keyword in _NARROWING)
 
-    def below(self, node: Node, place: _Place) -> Iterator[Field]:
+    def below(self, node: Node, place: Place) -> Iterator[Field]:
         """The fields of a node at a place."""
         if place.pointer and (leaf := self._leaf(node, place)) is not None:
             yield leaf
@@ -125,47 +108,46 @@ class _Finder:
             if isinstance(node, Union):
                 yield from self._union(node, place)
             elif isinstance(node, Object):
-                yield from self._object(node, place)
+                yield from self._object(node, place.entered())
             elif isinstance(node, Array):
-                yield from self._array(node, place)
+                yield from self._array(node, place.entered())
 
-    def _union(self, node: Union, place: _Place) -> Iterator[Field]:
-        others = [branch.node for branch in node.branches if not is_null(branch.node)]
-        # What may be of another kind, or null, need not be of this one.
-        place = replace(place, required=False, required_with=None, one_of_several=len(others) > 1)
-        for other in others:
-            yield from self.below(other, place)
+    def _union(self, node: Union, place: Place) -> Iterator[Field]:
+        for number, branch in enumerate(node.branches):
+            if not is_null(branch.node):
+                yield from self.below(branch.node, place.in_branch(node, number))
 
-    def _object(self, node: Object, place: _Place) -> Iterator[Field]:
+    def _object(self, node: Object, place: Place) -> Iterator[Field]:
         for entry in node.properties:
             name = f"{place.name}.{entry.name}" if place.pointer else entry.name
-            yield from self.below(entry.value.node, _inside(place, name, escape_pointer(entry.name), entry.required))
+            yield from self.below(entry.value.node, place.inside(name, escape_pointer(entry.name), entry.required))
         for group in node.entries[:1]:
             # That a tool allows any arguments beside those that it declares does not ask for them.
             if not node.properties and (place.pointer or says_something(group)):
                 yield from self._entries(group, node.min_properties, place)
 
-    def _entries(self, group: Entries, least: int, place: _Place) -> Iterator[Field]:
+    def _entries(self, group: Entries, least: int, place: Place) -> Iterator[Field]:
         """The fields of the entries of a map, of which there are at least so many."""
         name, node = place.name if place.pointer else ROOT_MAP, group.value.node
         for number in range(GROUPS):
-            key = _inside(place, f"{name}[{number}].key", f"~key{number}", number < least)
-            value = _inside(place, f"{name}[{number}].value", f"~value{number}", number < least)
+            key, value = (
+                place.in_entry(number, number < least, f"{name}[{number}]", half) for half in ("key", "value")
+            )
             below = list(self.below(node, value))
             plain = bool(below) and below[0].pointer == value.pointer
             if plain or (below and number < self._entries_with_parts):
                 yield self._key(group.key, key, [] if plain else empty_values(node))
                 yield from below
 
-    def _array(self, node: Array, place: _Place) -> Iterator[Field]:
+    def _array(self, node: Array, place: Place) -> Iterator[Field]:
         most = GROUPS if node.max_items is None else min(GROUPS, node.max_items)
         for number in range(most):
             item = node.prefix[number] if number < len(node.prefix) else node.items
             if item is not None:
-                inside = _inside(place, f"{place.name}[{number}]", f"~item{number}", number < node.min_items)
+                inside = place.inside(f"{place.name}[{number}]", f"~item{number}", number < node.min_items)
                 yield from self.below(item.node, inside)
 
-    def _leaf(self, node: Node, place: _Place) -> Field | None:
+    def _leaf(self, node: Node, place: Place) -> Field | None:
         """The field that a node is, None where it is none."""
         plain, nullable = without_null(node)
         if isinstance(plain, Array) and plain.items is None and not plain.prefix:
@@ -194,14 +176,16 @@ class _Finder:
             item_candidates=() if item is None else candidates_of(item, False),
             has_default=node.has_default or plain.has_default,
             dialect=self._dialect,
+            nullable=nullable or None in candidates,
+            standings=place.standings(needed),
         )
 
-    def _key(self, node: Text, place: _Place, empty: Iterable[Any]) -> Field:
+    def _key(self, node: Text, place: Place, empty: Iterable[Any]) -> Field:
         """The field of the name of an entry; empty: see `Field.empty_values`."""
         return Field(
             name=place.name, pointer=place.pointer, kind=Kind.STRING, required=place.required,
             required_with=place.required_with or "", description=_joined("name of the entry", place.context),
-            schema=schema_of(node), empty_values=tuple(empty),
+            schema=schema_of(node), empty_values=tuple(empty), standings=place.standings(True),
         )  # fmt: skip
 
     def _own_schema(self, node: Node) -> dict[str, Any] | None:
@@ -222,16 +206,6 @@ class _Finder:
         if type(alone) is not type(node) or (isinstance(alone, Array) and items_of(alone) is None):
             return False
         return schema_of(alone) == schema_of(node)
-
-
-def _inside(place: _Place, name: str, token: str, required: bool) -> _Place:
-    """The place of a child: what is required of an optional parent goes with it."""
-    required = required and not place.one_of_several
-    parent = place.required_with or ("" if place.required else place.pointer)
-    return _Place(
-        name, f"{place.pointer}/{token}", place.required and required, parent if required else None,
-        place.depth - 1, place.context,
-    )  # fmt: skip
 
 
 def _says_all(schema: Any) -> bool:

@@ -13,6 +13,7 @@ from jsonschema.exceptions import best_match
 from jsonschema.protocols import Validator
 
 from jaxdiff.errors import FillError, InputError
+from jaxdiff.schema.branches import Branches, narrowed
 from jaxdiff.schema.fields import Field, Kind, validator_class
 from jaxdiff.schema.nearest import nearest
 from jaxdiff.schema.normal.membership import equal
@@ -39,8 +40,10 @@ class MergeResult:
     places: dict[str, str] = field(default_factory=dict)
 
 
-def merge(tool: Tool, texts: Mapping[str, Any]) -> MergeResult:
+def merge(tool: Tool, texts: Mapping[str, Any], branches: Branches | None = None) -> MergeResult:
     """Typed JSON arguments from what was read for each field: a string is words to parse, other values are typed.
+
+    branches: those that are taken of unions, where that was decided.
 
     The result validates against the tool's schema. No value is bent to fit: an optional one that is not valid is left
     out and reported. Where all values are valid and the whole is not, or parts that no field stands for are missing,
@@ -52,7 +55,7 @@ def merge(tool: Tool, texts: Mapping[str, Any]) -> MergeResult:
         raise InputError(f"tool {tool.name!r} has no field {unknown[0]!r}")
     values: dict[str, Any] = {}
     dropped: dict[str, str] = {}
-    for entry in tool.fields:
+    for entry in narrowed(tool.fields, branches or {}):
         if entry.name not in texts:
             if entry.required:
                 raise FillError(entry.name, "", "a required value is missing")
@@ -78,7 +81,7 @@ def merge(tool: Tool, texts: Mapping[str, Any]) -> MergeResult:
         valid = _whole_validator(tool).is_valid(arranged.arguments)
     if valid:
         return MergeResult(arranged.arguments, dropped, places=arranged.places)
-    found = nearest(prepare(tool.parameters), arranged.arguments)
+    found = nearest(prepare(tool.parameters), arranged.arguments, branches)
     keys = {entry.name for entry in tool.fields if names_entry(entry)}
     places: dict[str, str] = {}
     for name, place in arranged.places.items():

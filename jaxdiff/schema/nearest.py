@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from jaxdiff.schema.branches import Branches
 from jaxdiff.schema.fields import escape_pointer, unescape_pointer
 from jaxdiff.schema.languages.numbers import number_text
 from jaxdiff.schema.normal.membership import contains, equal
-from jaxdiff.schema.normal.nodes import Array, Choice, Node, Number, Object, Text
+from jaxdiff.schema.normal.nodes import Array, Choice, Node, Number, Object, Text, Union
 from jaxdiff.schema.scaffold.decider import Asked, Question
 from jaxdiff.schema.scaffold.fill import Repair
 from jaxdiff.schema.scaffold.merge import Merged, merge, plan
@@ -17,14 +18,17 @@ from jaxdiff.schema.scaffold.tree import TextSlot
 
 _KEY, _VALUE = "~key", "~value"
 _NOTHING = object()
+# A branch that was decided on counts more than likeness, and less than that the draft is a value of another.
+_TAKEN = 1.99
 
 
-def nearest(prepared: Prepared, draft: Any) -> Merged:
+def nearest(prepared: Prepared, draft: Any, branches: Branches | None = None) -> Merged:
     """A valid value with what the draft has where the schema allows it, and what had to be changed.
 
+    branches: those to take of unions where the draft, as it is, is of no other.
     Repairs are at JSON pointers (RFC 6901) of the value.
     """
-    decider = _Follower(draft)
+    decider = _Follower(draft, branches or {})
     scaffold = plan(prepared, decider)
     texts = {slot.path: text for slot in scaffold.slots if (text := decider.text(slot)) is not None}
     merged = merge(scaffold, texts)
@@ -52,8 +56,8 @@ def _changes(draft: Any, value: Any, path: str) -> Iterator[Repair]:
 class _Follower:
     """Scores highest what a draft has. As a decider, it is asked of a place before what is inside of it."""
 
-    def __init__(self, draft: Any):
-        self._draft = draft
+    def __init__(self, draft: Any, branches: Branches):
+        self._draft, self._branches = draft, branches
         self._free: dict[str, list[str]] = {}
 
     def scores(self, question: Question) -> Sequence[float]:
@@ -61,7 +65,8 @@ class _Follower:
         value = self._at(question.path)
         options: Sequence[Any] = question.options
         if question.asked is Asked.BRANCH:
-            return [_closeness(option, value) for option in options]
+            taken = self._taken(question)
+            return [max(_closeness(option, value), _TAKEN * any(option is one for one in taken)) for option in options]
         if question.asked is Asked.PRESENCE:
             there = isinstance(value, dict) and _brings_nothing(question.node, question.name, value)
             return [float(option == there) for option in options]
@@ -80,6 +85,12 @@ class _Follower:
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             return number_text(value) if is_number else None
         return value if isinstance(value, str) else None
+
+    def _taken(self, question: Question) -> list[Node]:
+        """The branches that may be taken of a union, none where that is open."""
+        branches = question.node.branches if isinstance(question.node, Union) else ()
+        numbers = self._branches.get(question.path, ())
+        return [branch.node for number, branch in enumerate(branches) if number in numbers]
 
     def _names(self, question: Question, value: Any) -> list[str]:
         """Names of a draft's object that the schema does not declare, and that entries of the group may have."""

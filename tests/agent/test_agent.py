@@ -126,6 +126,22 @@ def test_what_comes_back_is_valid_or_a_required_value_is_missing(schema, query, 
     json.dumps(call.arguments, allow_nan=False)
 
 
+def closed(required=(), **properties):
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("pay", [["pay"], []])
+def test_of_a_union_one_branch_is_filled_as_a_whole(head, pay):
+    card = closed(["by", "number"], by={"const": "card"}, number={"type": "string"})
+    cash = closed(["by"], by={"const": "cash"}, change={"type": "string"})
+    schema = closed(pay, pay={"oneOf": [card, cash]}, note={"type": "string"})
+    (call,) = agent_of(head, [{"name": "do", "parameters": schema}])(QUERY).calls
+    jsonschema.Draft202012Validator(schema).validate(call.arguments)
+    assert not call.dropped and not call.repaired
+    assert set(call.fields) >= {f"/pay/{name}" for name in call.arguments.get("pay", ())}
+
+
 def test_the_layout_of_the_answer():
     result = agent_of()(QUERY)
     said = json.loads(json.dumps(result.to_dict(), allow_nan=False))

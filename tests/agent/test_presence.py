@@ -69,6 +69,22 @@ def test_a_part_that_the_others_require_stays():
     assert take(words_of(start, nested), np.array([0.9, 0.6, 0.8])).wanted == [0, 1, 2]
 
 
+def test_one_branch_of_a_union_is_there_as_a_whole():
+    """Of two branches with two fields each the one that is more probable, and less so for words that another has."""
+
+    def branch(*names):
+        return {"type": "object", "properties": dict.fromkeys(names, TEXT), "required": [*names]}
+
+    union = fields("at", "who", who=TEXT, at={"oneOf": [branch("a", "b"), branch("c", "d")]})
+    own = [[0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0]]
+    presence = np.array([0.9, 0.4, 0.8, 0.7, 0.2])
+    taken = take(words_of(own, union), presence)
+    assert [union[i].name for i in taken.wanted] == ["who", "at.a", "at.b"] and taken.branches == {"/at": {0}}
+    # "b" is likely for the words of "who" alone.
+    taken = take(words_of([own[0], own[1], own[0], *own[3:]], union), presence)
+    assert [union[i].name for i in taken.wanted] == ["who", "at.c", "at.d"] and taken.branches == {"/at": {1}}
+
+
 probabilities = st.floats(0.01, 0.99)
 weights = st.lists(st.integers(0, 9), min_size=4, max_size=4).filter(any)
 
