@@ -73,7 +73,8 @@ def test_one_branch_of_a_union_is_there_as_a_whole():
     """Of two branches with two fields each the one that is more probable, and less so for words that another has."""
 
     def branch(*names):
-        return {"type": "object", "properties": dict.fromkeys(names, TEXT), "required": [*names]}
+        properties = dict.fromkeys(names, TEXT)
+        return {"type": "object", "properties": properties, "required": [*names], "additionalProperties": False}
 
     union = fields("at", "who", who=TEXT, at={"oneOf": [branch("a", "b"), branch("c", "d")]})
     own = [[0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0]]
