@@ -20,11 +20,11 @@ from rich.table import Table
 
 from benchmarks import report
 from jaxdiff.errors import InputError, UnsupportedSchema
+from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.codes import asked_code
 from jaxdiff.schema.dates import asked_format
 from jaxdiff.schema.equality import same_value
 from jaxdiff.schema.fields import Field, Kind
-from jaxdiff.schema.merge import check_value
 from jaxdiff.schema.said_words import own_name
 from jaxdiff.schema.tools import parse_tools
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from jaxdiff.schema.fields import Field
-from jaxdiff.schema.merge import check_value
-from jaxdiff.schema.values import ValueNotUnderstood, parse_value
+from jaxdiff.schema.values import NOT_SAID, valid_value
 
 STARTS, ENDS = 5, 2
 # Nats that two spans pay for words that both take, and one for words that its field cannot take as a value.
@@ -105,16 +103,7 @@ def _worth(option: tuple[float, Span]) -> float:
 
 def understood(text: str, field: Field) -> bool:
     """Whether `text` says a value that the field's schema allows."""
-    return valid_value(text, field) is not None
-
-
-def valid_value(text: str, field: Field) -> Any:
-    """The value that `text` says, or None where it says none that the field's schema allows."""
-    try:
-        value = parse_value(text, field)
-    except ValueNotUnderstood:
-        return None
-    return value if check_value(value, field) is None else None
+    return valid_value(text, field) is not NOT_SAID
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.agent.asked import Asked, Present
-from jaxdiff.agent.assignment import Span, understood, valid_value
+from jaxdiff.agent.assignment import Span, understood
 from jaxdiff.agent.compose import Composed, Composition, compose
 from jaxdiff.agent.filled import FilledField, Filling
 from jaxdiff.agent.items_apart import ItemsApart, items_apart
@@ -35,7 +35,7 @@ from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.trunk import Encoding
 from jaxdiff.schema.branches import Branches, allowed_candidates
 from jaxdiff.schema.fields import Field
-from jaxdiff.schema.values import write_value
+from jaxdiff.schema.values import valid_value, write_value
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from jaxdiff.agent.assignment import Span, trimmed, understood
+from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.fields import Field, Kind
-from jaxdiff.schema.merge import check_value
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value
 
 # Above one half no other field can own the token.

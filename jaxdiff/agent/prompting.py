@@ -115,5 +115,5 @@ def tokens_at(offsets: Sequence[tuple[int, int]], text: str, start: int, end: in
 
 
 def _kind_words(field: Field) -> str:
-    kind = field.schema.get("type")
+    kind = field.first.schema.get("type")
     return str(kind) if kind is not None else "value"

@@ -120,7 +120,7 @@ def _table_of(vocabulary: ValueVocabulary, field: Field, tokens: int) -> _Table:
     language = _bounded_language(field)
     if language is not None and (found := _bounded_table(vocabulary, language, tokens)) is not None:
         return found
-    return _said_table(vocabulary, _SAID.get(field.kind, _SAID_LINE))
+    return _said_table(vocabulary, _SAID_LINE if field.alternatives else _SAID.get(field.kind, _SAID_LINE))
 
 
 @lru_cache(maxsize=256)

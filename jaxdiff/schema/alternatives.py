@@ -17,21 +17,24 @@ def joined(fields: Sequence[Field]) -> Field:
 
     Listed values become one list; other fields become alternatives. What each allows stays in its `standings`.
     """
-    first = fields[0]
     if len(fields) == 1:
-        return first
-    kinds = _distinct([kind for field in fields for kind in field.alternatives or (field,)])
+        return fields[0]
+    one = alternatives(fields)
+    differ = len(_distinct([kind for field in fields for kind in field.alternatives or (field,)])) > 1
     standings = tuple(
-        replace(standing, only=replace(field, standings=())) if len(kinds) > 1 and standing.only is None else standing
+        replace(standing, only=replace(field, standings=())) if differ else standing
         for field in fields
         for standing in field.standings
     )
-    found = replace(
-        first,
-        required=all(field.required for field in fields),
-        nullable=any(field.nullable for field in fields),
-        standings=standings,
-    )
+    return replace(one, required=all(field.required for field in fields), standings=standings)
+
+
+def alternatives(fields: Sequence[Field]) -> Field:
+    """The field whose values are those of any of these, otherwise as the first."""
+    first, kinds = fields[0], _distinct([kind for field in fields for kind in field.alternatives or (field,)])
+    if len(fields) == 1:
+        return first
+    found = replace(first, nullable=any(field.nullable for field in fields))
     if len(kinds) == 1:
         return found
     if all(kind.candidates for kind in kinds):

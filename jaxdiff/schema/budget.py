@@ -29,7 +29,7 @@ def slot_tokens(field: Field, encode: Callable[[str], Sequence[int]]) -> int:
         return INTEGER_TOKENS
     if field.kind is Kind.NUMBER:
         return NUMBER_TOKENS
-    longest = field.schema.get("maxLength", STRING_TOKENS)
+    longest = field.first.schema.get("maxLength", STRING_TOKENS)
     # A character takes at most its four UTF-8 bytes.
     return max(1, min(STRING_TOKENS, 4 * int(longest)))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jaxdiff.schema.fields import Kind
 from jaxdiff.schema.normal.membership import contains
-from jaxdiff.schema.normal.nodes import Array, Choice, Entries, Node, Number, Text, Union
+from jaxdiff.schema.normal.nodes import Array, Choice, Entries, Node, Number, Object, Text, Union
 
 
 def schema_of(node: Node) -> dict[str, Any]:
@@ -61,6 +61,26 @@ def without_null(node: Node) -> tuple[Node, bool]:
     if len(others) == 1 or kind_of(others[0]) is not None:
         return others[0], nullable
     return node, nullable
+
+
+def other_kinds(node: Node) -> list[Node]:
+    """The branches beside the one that `without_null` takes of scalars: other scalars, and lists of scalars.
+
+    None are given where the schema says nothing of types: a text serves then.
+    """
+    plain, _ = without_null(node)
+    if not isinstance(node, Union) or kind_of(plain) is None or is_untyped(node):
+        return []
+    others = [branch.node for branch in node.branches if branch.node != plain and not is_null(branch.node)]
+    if isinstance(plain, Choice) and all(isinstance(other, Choice) for other in others):
+        return []
+    return [other for other in others if kind_of(other) is not None or items_of(other) is not None]
+
+
+def is_untyped(node: Node) -> bool:
+    """Whether the node is that of a schema which says nothing of types."""
+    branches = [branch.node for branch in node.branches] if isinstance(node, Union) else []
+    return {type(branch) for branch in branches} >= {Text, Number, Choice, Array, Object}
 
 
 def kind_of(node: Node) -> Kind | None:

@@ -12,14 +12,16 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from jaxdiff.schema.alternatives import joined, surely_required
+from jaxdiff.schema.alternatives import alternatives, joined, surely_required
 from jaxdiff.schema.fields import Field, Kind, escape_pointer, unescape_pointer
 from jaxdiff.schema.leaf_nodes import (
     candidates_of,
     empty_values,
     is_null,
+    is_untyped,
     items_of,
     kind_of,
+    other_kinds,
     says_something,
     schema_of,
     without_null,
@@ -150,6 +152,12 @@ class _Finder:
     def _leaf(self, node: Node, place: Place) -> Field | None:
         """The field that a node is, None where it is none."""
         plain, nullable = without_null(node)
+        first = self._leaf_of(node, plain, nullable, place)
+        others = (self._leaf_of(node, other, nullable, place) for other in other_kinds(node))
+        return None if first is None else alternatives([first, *(other for other in others if other is not None)])
+
+    def _leaf_of(self, node: Node, plain: Node, nullable: bool, place: Place) -> Field | None:
+        """The field that a node is as one of the kinds that it may be of."""
         if isinstance(plain, Array) and plain.items is None and not plain.prefix:
             # The empty list alone.
             plain = Choice(values=([],), pointer=plain.pointer, description=plain.description)
@@ -176,7 +184,7 @@ class _Finder:
             item_candidates=() if item is None else candidates_of(item, False),
             has_default=node.has_default or plain.has_default,
             dialect=self._dialect,
-            nullable=nullable or None in candidates,
+            nullable=(nullable and not is_untyped(node)) or None in candidates,
             standings=place.standings(needed),
         )
 

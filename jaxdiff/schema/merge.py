@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from jsonschema.exceptions import best_match
 from jsonschema.protocols import Validator
 
 from jaxdiff.errors import FillError, InputError
 from jaxdiff.schema.branches import Branches, narrowed
+from jaxdiff.schema.checks import TOO_LARGE, check_value
 from jaxdiff.schema.fields import Field, Kind, validator_class
 from jaxdiff.schema.nearest import nearest
 from jaxdiff.schema.normal.membership import equal
@@ -21,8 +20,6 @@ from jaxdiff.schema.paths import Arranged, arrange, is_entry, names_entry, place
 from jaxdiff.schema.scaffold.prepare import prepare
 from jaxdiff.schema.tools import Tool
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value
-
-TOO_LARGE = "the number is too large to be checked"
 
 
 @dataclass(frozen=True)
@@ -162,17 +159,6 @@ def _below(pointer: str, above: str) -> bool:
     return pointer.startswith(f"{above}/")
 
 
-def check_value(value: Any, field: Field) -> str | None:
-    """Why `value` breaks the field's own schema (type, listed values, bounds, lengths), or None where it does not."""
-    if not _finite(value):
-        return f"{value!r} is not a JSON value"
-    try:
-        error = best_match(_field_validator(field).iter_errors(value))
-    except OverflowError:
-        return TOO_LARGE
-    return None if error is None else error.message
-
-
 def _typed(value: Any, field: Field) -> Any:
     """Integral floats of integer fields are written as integers, exactly."""
     kind = field.item_kind if field.kind is Kind.ARRAY else field.kind
@@ -182,17 +168,6 @@ def _typed(value: Any, field: Field) -> Any:
         if isinstance(value, float) and value.is_integer():
             return int(value)
     return value
-
-
-def _finite(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-@lru_cache(maxsize=16384)
-def _field_validator(field: Field) -> Validator:
-    return validator_class(field.dialect)(field.schema)
 
 
 @lru_cache(maxsize=4096)

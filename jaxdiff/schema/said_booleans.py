@@ -11,7 +11,7 @@ from jaxdiff.schema.said_words import FUNCTION_WORDS, NEGATIONS, TURNS, stem, wo
 _YES = frozenset({"true", "yes", "yeah", "yep", "on", "enabled", "enable"})
 _NO = frozenset({"false", "no", "nope", "off", "disabled", "disable"})
 # What names of parameters and requests call having or wanting a thing, and doing without it.
-_WITH = frozenset(
+HAVING = frozenset(
     map(
         stem,
         "include included including add show display keep use used using allow allowed permit enable enabled activate "
@@ -131,7 +131,7 @@ def _content(said: tuple[str, ...], known: frozenset[str] = frozenset()) -> froz
     """The stems of the words that name something. known: those that do so here, whatever they mean elsewhere."""
     empty = FUNCTION_WORDS | NEGATIONS | _ONLY | _leaving(said)
     stemmed = frozenset(stem(word) for word in said if word not in empty)
-    return stemmed - (_WITH - known) - _WITHOUT
+    return stemmed - (HAVING - known) - _WITHOUT
 
 
 @lru_cache(maxsize=16384)

@@ -7,11 +7,13 @@ import json
 import math
 import re
 from dataclasses import replace
+from enum import Enum
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 from jaxdiff.schema.asked_numbers import said_number
+from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.codes import asked_code, write_code
 from jaxdiff.schema.dates import asked_format, write_as
 from jaxdiff.schema.fields import Field, Kind
@@ -20,6 +22,8 @@ from jaxdiff.schema.numbers import read_quantities
 from jaxdiff.schema.said_booleans import said_boolean
 from jaxdiff.schema.said_choices import said_choice
 from jaxdiff.schema.said_formats import asked_text_format, write_format, write_pattern
+from jaxdiff.schema.said_kinds import is_plain_text, kinds_by_fit
+from jaxdiff.schema.said_nulls import says_null
 from jaxdiff.schema.said_words import own_name
 
 
@@ -29,6 +33,13 @@ class ValueNotUnderstood(ValueError):
     def __init__(self, text: str, field: Field, wanted: str):
         super().__init__(f"{text!r} does not say {wanted} for {field.name!r}")
 
+
+class _NotSaid(Enum):
+    NOT_SAID = "no value is said"
+
+
+NOT_SAID = _NotSaid.NOT_SAID
+"""What words say that say no value; null is one."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,3})?")
@@ -43,8 +54,42 @@ _COMPACT_PHONE = re.compile(r"without spaces|no spaces|E\.164")
 def parse_value(text: str, field: Field) -> Any:
     """The JSON value that `text`, as a user says it, means for `field`. Raises ValueNotUnderstood.
 
-    Bounds and lengths are not looked at (`merge.check_value` does that).
+    Bounds and lengths are not looked at (`checks.check_value` does that), unless they tell of which kind the value is.
     """
+    if not field.alternatives and not field.nullable:
+        return _of_kind(text, field)
+    denied = field.nullable and says_null(text, own_name(field.name), field.description)
+    for kind in kinds_by_fit(text, field):
+        if denied and (kind.kind in (Kind.INTEGER, Kind.NUMBER) or is_plain_text(kind)):
+            return None
+        value = _valid(text, kind, denied)
+        if value is not NOT_SAID:
+            return value
+    if denied:
+        return None
+    if field.alternatives:
+        raise ValueNotUnderstood(text, field, "a value of any of its kinds")
+    return _of_kind(text, field)
+
+
+def valid_value(text: str, field: Field) -> Any:
+    """The value that `text` says, `NOT_SAID` where it says none that the field's schema allows."""
+    try:
+        value = parse_value(text, field)
+    except ValueNotUnderstood:
+        return NOT_SAID
+    return value if check_value(value, field) is None else NOT_SAID
+
+
+def _valid(text: str, kind: Field, denied: bool) -> Any:
+    """The same for one of several kinds. denied: the words say that there is no value, of a list that it is empty."""
+    if denied and kind.kind is Kind.ARRAY:
+        empty = text.strip(" .").casefold() != "null" and check_value([], kind) is None
+        return [] if empty else NOT_SAID
+    return valid_value(text, replace(kind, nullable=False))
+
+
+def _of_kind(text: str, field: Field) -> Any:
     if field.kind is Kind.STRING:
         return _string(text, field)
     if field.kind in (Kind.INTEGER, Kind.NUMBER):
@@ -207,5 +252,5 @@ def _item_field(field: Field) -> Field:
     description = f"{items.get('description', '')} {field.description}".strip()
     return replace(
         field, kind=field.item_kind, schema=items, candidates=field.item_candidates, description=description,
-        item_kind=None, item_candidates=(),
+        item_kind=None, item_candidates=(), nullable=False, alternatives=(),
     )  # fmt: skip

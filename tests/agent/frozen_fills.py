@@ -24,8 +24,8 @@ from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.restore import parameter_shapes
 from jaxdiff.config import BaseConfig
 from jaxdiff.schema.budget import slot_tokens
+from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.fields import Field, Kind
-from jaxdiff.schema.merge import check_value
 from jaxdiff.schema.tools import Tool, parse_tools
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value
 

@@ -20,7 +20,7 @@ from jaxdiff.agent.heads import find_head
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.diffusion.head_files import save_head
 from jaxdiff.errors import ConfigError, FillError, HeadMismatch, InputError, UnsupportedSchema, WeightsError
-from jaxdiff.schema.merge import check_value
+from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.tools import parse_tools
 from jaxdiff.schema.values import parse_value
 from tests.agent.frozen_fills import tiny_base

@@ -17,9 +17,9 @@ from jaxdiff.agent.assignment import (
     assign,
     best_spans,
     understood,
-    valid_value,
 )
 from jaxdiff.schema.leaves import fields_of
+from jaxdiff.schema.values import NOT_SAID, valid_value
 
 
 def field_of(**schema):
@@ -124,7 +124,7 @@ def test_spans_are_the_ends_of_the_best_starts(seed):
         assert one.score == pytest.approx(start[one.first] + end[one.first, one.last])
         words = query[one.start : one.end]
         assert words == query[offsets[one.first][0] : offsets[one.last][1]].strip()
-        assert one.understood == (valid_value(words, field) is not None)
+        assert one.understood == (valid_value(words, field) is not NOT_SAID)
     assert any(one.understood for one in found) or (2, 2) not in want
 
 
@@ -149,14 +149,15 @@ def test_no_words_no_spans():
     ("text", "schema", "value"),
     [
         ("four", {"type": "integer"}, 4),
-        ("four", {"type": "integer", "minimum": 5}, None),
-        ("doors", {"type": "integer"}, None),
+        ("four", {"type": "integer", "minimum": 5}, NOT_SAID),
+        ("doors", {"type": "integer"}, NOT_SAID),
         ("0", {"type": "integer"}, 0),
-        ("abc", {"type": "string", "maxLength": 2}, None),
+        ("abc", {"type": "string", "maxLength": 2}, NOT_SAID),
         ("a and b", {"type": "array", "items": {"type": "string"}}, ["a", "b"]),
-        ("a and b", {"type": "array", "items": {"type": "string"}, "maxItems": 1}, None),
+        ("none", {"type": ["integer", "null"]}, None),
+        ("a and b", {"type": "array", "items": {"type": "string"}, "maxItems": 1}, NOT_SAID),
     ],
 )
 def test_a_value_that_the_schema_allows(text, schema, value):
     assert valid_value(text, field_of(**schema)) == value
-    assert understood(text, field_of(**schema)) == (value is not None)
+    assert understood(text, field_of(**schema)) == (value is not NOT_SAID)

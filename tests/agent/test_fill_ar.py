@@ -15,7 +15,7 @@ from jaxdiff.agent.prompting import key_ids
 from jaxdiff.agent.sources import find_source
 from jaxdiff.agent.value_tokens import value_tokens
 from jaxdiff.errors import InputError
-from jaxdiff.schema.merge import check_value
+from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.values import parse_value
 from tests.agent.frozen_fills import BOUNDED, PROPERTIES, PlainFill, tiny_base, tool_of
 

@@ -8,7 +8,7 @@ from jaxdiff.agent.frozen_context import read_keys
 from jaxdiff.agent.frozen_decoding import decode_rows, score_rows
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.errors import InputError
-from jaxdiff.schema.merge import check_value
+from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.values import parse_value
 from tests.agent.frozen_fills import BOUNDED, PlainFill, tiny_base, tool_of
 from tests.agent.test_fill_ar import QUERY, TOOL, assert_same

@@ -15,8 +15,8 @@ from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.agent.items_apart import OWNED, further_spans, items_apart, join_items
 from jaxdiff.agent.prompting import tokens_at
 from jaxdiff.chat.call_table import show_call
+from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.leaves import fields_of
-from jaxdiff.schema.merge import check_value
 from jaxdiff.schema.tools import parse_tools
 from tests.agent.frozen_fills import tiny_base
 from tests.agent.tiny import few_buckets, reader_head

@@ -14,8 +14,8 @@ from jaxdiff.agent.value_tables import FieldTables, decoded_tokens, field_tables
 from jaxdiff.agent.value_tokens import value_tokens
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.schema.budget import slot_tokens
+from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.fields import Field
-from jaxdiff.schema.merge import check_value
 from jaxdiff.schema.values import clean_string, parse_value
 from tests.agent.frozen_fills import BOUNDED, SAID, tiny_base, tool_of
 

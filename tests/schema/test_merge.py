@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from jaxdiff.errors import FillError, InputError, SchemaError
+from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.leaves import fields_of
-from jaxdiff.schema.merge import check_value, merge
+from jaxdiff.schema.merge import merge
 from jaxdiff.schema.tools import parse_tools
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from jaxdiff.agent.assignment import valid_value
 from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.agent.presence import FieldWords, probability, take
 from jaxdiff.base.buckets import CANDIDATES, FIELDS, TOKENS, bucket
 from jaxdiff.diffusion.reader.trunk import Encoding
 from jaxdiff.schema.equality import same_value
+from jaxdiff.schema.values import valid_value
 
 from ..data.labels import RowLabels
 from ..reading.batches import label_store, pad_queries, to_float32
