@@ -142,6 +142,32 @@ def test_of_a_union_one_branch_is_filled_as_a_whole(head, pay):
     assert set(call.fields) >= {f"/pay/{name}" for name in call.arguments.get("pay", ())}
 
 
+SEVERAL = closed(
+    ["count", "day"], count={"type": ["integer", "string", "null"]}, note={"type": ["string", "null"]},
+    day={"anyOf": [{"type": "string", "format": "date"}, {"type": "integer"}, {"type": "null"}]},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_value_may_be_of_several_kinds(head):
+    (call,) = agent_of(head, [{"name": "do", "parameters": SEVERAL}])(QUERY).calls
+    jsonschema.Draft202012Validator(SEVERAL).validate(call.arguments)
+    for field in parse_tools([{"name": "do", "parameters": SEVERAL}])[0].fields:
+        found = call.fields.get(field.pointer)
+        if found is not None and found.by == "copy":
+            assert parse_value(QUERY[slice(*found.source)], field) == call.arguments[field.name]
+
+
+def test_words_that_deny_are_null_with_their_place(monkeypatch):
+    query = "12 or so, on day 5, no note"
+    words = {"count": (0, 9), "day": (17, 18), "note": (20, 27)}
+    filling = Filling({name: FilledField(query[slice(*at)], 0.5, "copy", at) for name, at in words.items()})
+    monkeypatch.setattr(fill_diffusion, "fill_diffusion", lambda *args, **kwargs: [filling])
+    call = agent_of(tools=[{"name": "do", "parameters": SEVERAL}])(query).calls[0]
+    assert call.arguments == {"count": "12 or so,".rstrip(","), "note": None, "day": 5}
+    assert call.fields["/note"].source == (20, 27) and not call.dropped and not call.repaired
+
+
 def test_the_layout_of_the_answer():
     result = agent_of()(QUERY)
     said = json.loads(json.dumps(result.to_dict(), allow_nan=False))
