@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jaxdiff.schema.branches import Branches
-from jaxdiff.schema.fields import escape_pointer, unescape_pointer
+from jaxdiff.schema.fields import escape_pointer
 from jaxdiff.schema.languages.numbers import number_text
 from jaxdiff.schema.normal.membership import contains, equal
 from jaxdiff.schema.normal.nodes import Array, Choice, Node, Number, Object, Text, Union
+from jaxdiff.schema.normal.objects import with_needed
 from jaxdiff.schema.scaffold.decider import Asked, Question
 from jaxdiff.schema.scaffold.fill import Repair
+from jaxdiff.schema.scaffold.lookup import KEY, NOTHING, VALUE, Lookup
 from jaxdiff.schema.scaffold.merge import Merged, merge, plan
 from jaxdiff.schema.scaffold.prepare import Prepared
 from jaxdiff.schema.scaffold.tree import TextSlot
 
-_KEY, _VALUE = "~key", "~value"
-_NOTHING = object()
 # A branch that was decided on counts more than likeness, and less than that the draft is a value of another.
 _TAKEN = 1.99
 
@@ -33,7 +33,7 @@ def nearest(prepared: Prepared, draft: Any, branches: Branches | None = None) ->
     texts = {slot.path: text for slot in scaffold.slots if (text := decider.text(slot)) is not None}
     merged = merge(scaffold, texts)
     # Of slots of free names, the value itself tells what has changed.
-    repairs = [repair for repair in merged.repairs if f"/{_KEY}" not in repair.path and f"/{_VALUE}" not in repair.path]
+    repairs = [repair for repair in merged.repairs if f"/{KEY}" not in repair.path and f"/{VALUE}" not in repair.path]
     told = {repair.path for repair in repairs}
     repairs += [repair for repair in _changes(draft, merged.value, "") if repair.path not in told]
     return Merged(merged.value, tuple(repairs))
@@ -43,11 +43,11 @@ def _changes(draft: Any, value: Any, path: str) -> Iterator[Repair]:
     """What the value has, and the draft has not or has otherwise."""
     if isinstance(value, dict) and isinstance(draft, dict):
         for name, part in value.items():
-            yield from _changes(draft.get(name, _NOTHING), part, f"{path}/{escape_pointer(name)}")
+            yield from _changes(draft.get(name, NOTHING), part, f"{path}/{escape_pointer(name)}")
     elif isinstance(value, list) and isinstance(draft, list):
         for number, part in enumerate(value):
-            yield from _changes(draft[number] if number < len(draft) else _NOTHING, part, f"{path}/{number}")
-    elif draft is _NOTHING:
+            yield from _changes(draft[number] if number < len(draft) else NOTHING, part, f"{path}/{number}")
+    elif draft is NOTHING:
         yield Repair(path, "nothing was read for it")
     elif not equal(draft, value):
         yield Repair(path, "what was read for it is not valid there")
@@ -57,18 +57,21 @@ class _Follower:
     """Scores highest what a draft has. As a decider, it is asked of a place before what is inside of it."""
 
     def __init__(self, draft: Any, branches: Branches):
-        self._draft, self._branches = draft, branches
-        self._free: dict[str, list[str]] = {}
+        self._draft, self._branches = Lookup(draft), branches
 
     def scores(self, question: Question) -> Sequence[float]:
         """See `Decider`."""
-        value = self._at(question.path)
+        value = self._draft.at(question.path, None)
         options: Sequence[Any] = question.options
         if question.asked is Asked.BRANCH:
             taken = self._taken(question)
             return [max(_closeness(option, value), _TAKEN * any(option is one for one in taken)) for option in options]
         if question.asked is Asked.PRESENCE:
-            there = isinstance(value, dict) and _brings_nothing(question.node, question.name, value)
+            # All that the schema wants beside the property must be there too.
+            needed = (
+                with_needed(question.node, [question.name]) if isinstance(question.node, Object) else {question.name}
+            )
+            there = isinstance(value, dict) and needed <= value.keys()
             return [float(option == there) for option in options]
         if question.asked is Asked.ITEMS:
             count = len(value) if isinstance(value, list) else 0
@@ -80,7 +83,7 @@ class _Follower:
 
     def text(self, slot: TextSlot) -> str | None:
         """What the draft has for a slot, None where it has nothing of the kind."""
-        value = self._at(slot.path)
+        value = self._draft.at(slot.path, None)
         if isinstance(slot.node, Number):
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             return number_text(value) if is_number else None
@@ -99,37 +102,8 @@ class _Follower:
         declared, key = {entry.name for entry in node.properties}, node.entries[question.group].key
         names = list(value) if isinstance(value, dict) else []
         free = [name for name in names if name not in declared and contains(key, name)]
-        self._free.setdefault(question.path, []).extend(free)
+        self._draft.add_names(question.path, free)
         return free
-
-    def _at(self, path: str) -> Any:
-        """What the draft has at a place, None where it has nothing."""
-        value, above = self._draft, ""
-        for token in path.split("/")[1:]:
-            if token.startswith((_KEY, _VALUE)):
-                kind = _KEY if token.startswith(_KEY) else _VALUE
-                free, number = self._free.get(above, []), int(token.removeprefix(kind))
-                if number >= len(free):
-                    return None
-                value = free[number] if kind == _KEY else value[free[number]]
-            elif isinstance(value, list):
-                value = value[int(token)] if token.isdecimal() and int(token) < len(value) else None
-            else:
-                name = unescape_pointer(token)
-                value = value.get(name) if isinstance(value, dict) else None
-            above += f"/{token}"
-        return value
-
-
-def _brings_nothing(node: Node, name: str, value: dict[str, Any]) -> bool:
-    """Whether the draft has a property and all that the schema wants beside it."""
-    requires = dict(node.requires) if isinstance(node, Object) else {}
-    needed, waiting = {name}, [name]
-    while waiting:
-        more = [other for other in requires.get(waiting.pop(), ()) if other not in needed]
-        needed.update(more)
-        waiting += more
-    return needed <= value.keys()
 
 
 def _closeness(node: Node, value: Any) -> float:

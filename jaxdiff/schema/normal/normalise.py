@@ -13,7 +13,7 @@ from jaxdiff.schema.normal.dialects import as_json_schema
 from jaxdiff.schema.normal.facts import Atom
 from jaxdiff.schema.normal.locations import whole
 from jaxdiff.schema.normal.nodes import Array, Choice, Lazy, Never, Node, Object, Union
-from jaxdiff.schema.normal.objects import without
+from jaxdiff.schema.normal.objects import required_names, without
 from jaxdiff.schema.normal.sayings import said_of, with_common
 
 # How deep required values are looked into for whether there is any value at all; deeper ones are believed in.
@@ -123,7 +123,7 @@ class _Normaliser:
     def _holds(self, node: Node) -> bool:
         """Whether a node without open branches has a value, as far as its structure says."""
         if isinstance(node, Object):
-            needed = _needed(node)
+            needed = required_names(node)
             declared = {entry.name: entry.value for entry in node.properties}
             if not all(name not in declared or self._exists(declared[name]) for name in needed):
                 return False
@@ -156,7 +156,7 @@ class _Normaliser:
 
     def _pruned_object(self, node: Object) -> Object | None:
         gone = without({entry.name for entry in node.properties if not self._exists(entry.value)}, node.requires)
-        needed = _needed(node)
+        needed = required_names(node)
         if gone & needed:
             return None
         entries = [entry for entry in node.entries if self._exists(entry.value)]
@@ -194,13 +194,3 @@ class _Normaliser:
         if not all(isinstance(entry, Choice) for entry in values):
             return None
         return len(node.prefix) + sum(len(entry.values) for entry in values if isinstance(entry, Choice))
-
-
-def _needed(node: Object) -> set[str]:
-    """The names that must be there, directly or through one another."""
-    needed = {entry.name for entry in node.properties if entry.required}
-    while more := {
-        other for name, others in node.requires if name in needed for other in others if other not in needed
-    }:
-        needed |= more
-    return needed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from jaxdiff.schema.normal.facts import Atom, Facts
@@ -64,6 +64,24 @@ def without(gone: set[str], requires: tuple[tuple[str, tuple[str, ...]], ...]) -
     while more := {name for name, others in requires if name not in gone and not gone.isdisjoint(others)}:
         gone = gone | more
     return gone
+
+
+def with_needed(node: Object, names: Iterable[str]) -> frozenset[str]:
+    """The names, and all that must be there with them."""
+    requires = dict(node.requires)
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += requires.get(name, ())
+    return frozenset(found)
+
+
+def required_names(node: Object) -> frozenset[str]:
+    """The names of a value with the fewest properties."""
+    return with_needed(node, [entry.name for entry in node.properties if entry.required])
 
 
 def _keys(facts: tuple[Facts, ...], grow: Callable[[tuple[Atom, ...]], Lazy]) -> list[Node] | None:

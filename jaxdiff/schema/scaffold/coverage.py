@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from jaxdiff.errors import UnsupportedSchema
 from jaxdiff.schema.normal.nodes import Array, Lazy, Never, Node, Number, Object, Text, Union
+from jaxdiff.schema.normal.objects import required_names
 from jaxdiff.schema.scaffold.feasibility import DEEPEST, MOST_DEMANDED, needs_witness
 from jaxdiff.schema.scaffold.language import language_of
-from jaxdiff.schema.scaffold.members import required_names
 from jaxdiff.schema.scaffold.witness import WitnessSearch
 
 # Nodes that are looked at beforehand, and levels of them; what lies beyond is met when it is planned.

@@ -8,8 +8,9 @@ from threading import RLock
 
 from jaxdiff.errors import UnsupportedSchema
 from jaxdiff.schema.normal.nodes import Array, Choice, Entries, Lazy, Never, Node, Number, Object, Text, Union
+from jaxdiff.schema.normal.objects import required_names
 from jaxdiff.schema.scaffold.language import has_text, language_of
-from jaxdiff.schema.scaffold.members import filled_up, required_names
+from jaxdiff.schema.scaffold.members import filled_up
 from jaxdiff.schema.scaffold.texts import distinct_texts
 
 # Levels that a schema may demand. One that demands more has no end, or none that is worth a slot.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxdiff.schema.fields import escape_pointer
 from jaxdiff.schema.languages.numbers import number_text
-from jaxdiff.schema.normal.nodes import Array, Number, Object
+from jaxdiff.schema.normal.nodes import Number, Object
 from jaxdiff.schema.scaffold.budget import Budget
 from jaxdiff.schema.scaffold.decider import Asked, Question
+from jaxdiff.schema.scaffold.lookup import NOTHING, Lookup
 from jaxdiff.schema.scaffold.merge import Scaffold, merge
 from jaxdiff.schema.scaffold.plan import Walk
 from jaxdiff.schema.scaffold.prepare import Prepared
@@ -41,9 +41,9 @@ def follow(prepared: Prepared, value: Any, budget: Budget | None, encode: Tokens
     walk = _TaughtWalk(teacher, prepared, budget)
     tree = walk.visit(Spot(prepared.node, "", (), budget.depth))
     scaffold = Scaffold(prepared, teacher, budget, tree, tuple(walk.slots), tuple(walk.decisions), {})
-    if not all(slot.path in teacher.values for slot in scaffold.slots):
+    texts = {slot.path: teacher.text(slot) for slot in scaffold.slots if teacher.value.at(slot.path) is not NOTHING}
+    if len(texts) < len(scaffold.slots):
         return None
-    texts = {slot.path: _text(slot, teacher.values[slot.path]) for slot in scaffold.slots}
     merged = merge(scaffold, texts)
     if merged.repairs or json_key(merged.value) != json_key(value):
         return None
@@ -53,29 +53,24 @@ def follow(prepared: Prepared, value: Any, budget: Budget | None, encode: Tokens
 class _Teacher:
     """Scores the options that a value takes above all others.
 
-    values: path -> value or name, of what was entered. groups: for objects the free names of each group.
+    value: what was given, with the free names of the objects that were entered.
     """
 
     def __init__(self, reader: Reader, value: Any):
-        self.values: dict[str, Any] = {"": value}
+        self.value = Lookup(value)
         self._groups: dict[str, list[list[str]]] = {}
         self._reader = reader
 
     def enter(self, spot: Spot) -> None:
-        """Takes note of what is inside of the value at a spot."""
-        value, path = self.values.get(spot.path), spot.path
-        if isinstance(spot.node, Array) and isinstance(value, list):
-            self.values |= {f"{path}/{index}": item for index, item in enumerate(value)}
+        """Takes note of the free names of the object at a spot."""
+        value, path = self.value.at(spot.path, None), spot.path
         if isinstance(spot.node, Object) and isinstance(value, dict):
             self._groups[path] = self._reader.grouped(spot.node, value, spot.depth)
-            free = [name for group in self._groups[path] for name in group]
-            self.values |= {f"{path}/~key{number}": name for number, name in enumerate(free)}
-            self.values |= {f"{path}/~value{number}": value[name] for number, name in enumerate(free)}
-            self.values |= {f"{path}/{escape_pointer(name)}": part for name, part in value.items()}
+            self.value.add_names(path, [name for group in self._groups[path] for name in group])
 
     def scores(self, question: Question) -> Sequence[float]:
         """As a decider."""
-        value: Any = self.values.get(question.path)
+        value: Any = self.value.at(question.path, None)
         options = question.options
         if question.asked is Asked.BRANCH:
             depth = self._reader.depth - question.path.count("/")
@@ -90,6 +85,11 @@ class _Teacher:
             wanted = len(self._groups[question.path][question.group])
         return [float(json_key(option) == json_key(wanted)) for option in options]
 
+    def text(self, slot: TextSlot) -> str:
+        """What stands in a slot."""
+        value = self.value.at(slot.path)
+        return number_text(value) if isinstance(slot.node, Number) else str(value)
+
 
 class _TaughtWalk(Walk):
     """A walk that tells the teacher where it is."""
@@ -102,7 +102,3 @@ class _TaughtWalk(Walk):
         """See `Walk.visit`."""
         self._teacher.enter(spot)
         return super().visit(spot)
-
-
-def _text(slot: TextSlot, value: Any) -> str:
-    return number_text(value) if isinstance(slot.node, Number) else str(value)

@@ -5,24 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from jaxdiff.schema.normal.nodes import Object, Property
-
-
-def with_needed(node: Object, names: Iterable[str]) -> frozenset[str]:
-    """The names, and all that must be there with them."""
-    requires = dict(node.requires)
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += requires.get(name, ())
-    return frozenset(found)
-
-
-def required_names(node: Object) -> frozenset[str]:
-    """The names of a value with the fewest properties."""
-    return with_needed(node, [entry.name for entry in node.properties if entry.required])
+from jaxdiff.schema.normal.objects import with_needed
 
 
 def joined(node: Object, present: frozenset[str], name: str, possible: Callable[[str], bool]) -> frozenset[str] | None:

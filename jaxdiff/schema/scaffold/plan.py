@@ -9,11 +9,12 @@ from typing import Any
 from jaxdiff.errors import ScaffoldBug
 from jaxdiff.schema.fields import escape_pointer
 from jaxdiff.schema.normal.nodes import Array, Choice, Node, Number, Object, Text, Union
+from jaxdiff.schema.normal.objects import required_names
 from jaxdiff.schema.scaffold.budget import Budget, SlotKind
 from jaxdiff.schema.scaffold.decider import Asked, Decider, Question, checked_scores
 from jaxdiff.schema.scaffold.feasibility import Feasibility
 from jaxdiff.schema.scaffold.language import language_of, least_bytes, most_bytes
-from jaxdiff.schema.scaffold.members import filled_up, joined, required_names
+from jaxdiff.schema.scaffold.members import filled_up, joined
 from jaxdiff.schema.scaffold.texts import json_key
 from jaxdiff.schema.scaffold.tree import Branched, Chosen, Decided, Keyed, Listed, Place, Spot, TextSlot, Tree
 

@@ -9,11 +9,11 @@ from typing import Any
 from jaxdiff.errors import UnsupportedSchema
 from jaxdiff.schema.languages.numbers import number_text
 from jaxdiff.schema.normal.nodes import Array, Choice, Never, Node, Number, Object, Text
+from jaxdiff.schema.normal.objects import with_needed
 from jaxdiff.schema.scaffold.budget import Budget, SlotKind
 from jaxdiff.schema.scaffold.feasibility import Feasibility
 from jaxdiff.schema.scaffold.fill import Filler
 from jaxdiff.schema.scaffold.language import language_of, least_bytes
-from jaxdiff.schema.scaffold.members import with_needed
 from jaxdiff.schema.scaffold.texts import json_key, read_text
 
 Tokens = Callable[[str], Sequence[int]]
