@@ -73,7 +73,7 @@ def here(monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr("jaxdiff.runtime.compilation.keep_compiled_programs", lambda: None)
     with few_buckets():
-        monkeypatch.setattr("jaxdiff.agent.prefix.TOKENS", (1280,))
+        monkeypatch.setattr("jaxdiff.agent.prefix.PROMPT_TOKENS", (1280,))
         yield
 
 

@@ -64,6 +64,10 @@ class Composed:
     trace: FillTrace
     full: dict[int, int] = field(default_factory=dict)
 
+    def beside(self, other: Composed) -> Composed:
+        """Both, of other fields of the same call."""
+        return Composed(self.texts | other.texts, self.trace.beside(other.trace), self.full | other.full)
+
 
 @dataclass(frozen=True)
 class _Slots:
@@ -88,13 +92,49 @@ def compose(
     denoising: DenoiseConfig,
     seed: int,
 ) -> list[Composed]:
-    """Composes the fields of calls, no more than the largest bucket holds, in one batch.
+    """Composes the fields of calls, in batches of as many canvases as the largest bucket holds.
 
     Numbers, and strings with bounds, formats or patterns, come out as texts that their schemas allow. A slot that is
-    filled to its end grows, and only its field is composed again.
-    Raises InputError for a canvas beyond the largest bucket.
+    filled to its end grows, and only its field is composed again. A call with more slots than the largest canvas has
+    several.
     """
-    found = _compose_once(base, config, params, encoding, calls, denoising, seed) if calls else []
+    parts = [(number, part) for number, call in enumerate(calls) for part in _parts(base, call)]
+    found: dict[int, Composed] = {}
+    for start in range(0, len(parts), CALLS[-1]):
+        numbers, together = zip(*parts[start : start + CALLS[-1]], strict=True)
+        made = _compose_together(base, config, params, encoding, together, denoising, seed)
+        for number, part in zip(numbers, made, strict=True):
+            found[number] = found[number].beside(part) if number in found else part
+    return [found[number] for number in range(len(calls))]
+
+
+def _parts(base: FrozenBase, call: Composition) -> list[Composition]:
+    """The call, or where its slots are more than the largest canvas, parts of it that are blind to one another."""
+    parts: list[list[int]] = [[]]
+    room = TOKENS[-1]
+    for i in call.spans:
+        size = _slot_size(base, call, i)
+        if parts[-1] and size > room:
+            parts.append([])
+            room = TOKENS[-1]
+        parts[-1].append(i)
+        room -= size
+    if len(parts) == 1:
+        return [call]
+    composed = [(part, [i for i in part if i in call.fields]) for part in parts]
+    return [replace(call, spans={i: call.spans[i] for i in part}, fields=fields) for part, fields in composed if fields]
+
+
+def _compose_together(
+    base: FrozenBase,
+    config: ReaderConfig,
+    params: dict[str, Any],
+    encoding: Encoding,
+    calls: Sequence[Composition],
+    denoising: DenoiseConfig,
+    seed: int,
+) -> list[Composed]:
+    found = _compose_once(base, config, params, encoding, calls, denoising, seed)
     while again := [
         (place, larger)
         for place, (call, here) in enumerate(zip(calls, found, strict=True))
@@ -173,7 +213,7 @@ def _slots(base: FrozenBase, config: ReaderConfig, call: Composition) -> _Slots:
     field: list[int] = []
     offset: list[int] = []
     for i, span in call.spans.items():
-        size = call.sizes.get(i) or slot_tokens(call.tool.fields[i], base.encode)
+        size = _slot_size(base, call, i)
         if i in call.fields:
             content = [config.mask_id] * size
         else:
@@ -184,6 +224,11 @@ def _slots(base: FrozenBase, config: ReaderConfig, call: Composition) -> _Slots:
         field += [i] * size
         offset += range(size)
     return _Slots(tokens, field, offset)
+
+
+def _slot_size(base: FrozenBase, call: Composition, number: int) -> int:
+    """Tokens of a field's slot."""
+    return call.sizes.get(number) or slot_tokens(call.tool.fields[number], base.encode)
 
 
 def _text(

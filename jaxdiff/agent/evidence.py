@@ -62,6 +62,12 @@ class Evidence:
     opening_hidden: Array
 
 
+# What of it is [B, F, ...], about each field by itself.
+EVIDENCE_OF_FIELDS = (
+    "key_attention", "token_logprob", "key_states", "key_logprob", "candidate_attention", "candidate_logprob",
+)  # fmt: skip
+
+
 @partial(jax.jit, static_argnums=0)
 def read_block(
     module: SmolLM, params: Any, prefix: KVCache, prefix_valid: Array, block: Block, telling: Array

@@ -1,20 +1,24 @@
 """Autoregressive fill by the frozen base under the scaffold: the yardstick for every other fill.
 
-Field after field, each seeing those before it. Keys and line ends are given, never decoded.
+Field after field, each seeing those before it, as far as there is room for them. Keys and line ends are given, never
+decoded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from jaxdiff.agent.filled import FilledField
-from jaxdiff.agent.frozen_context import KEY_TOKENS, append, open_context, padded, read_keys
+from jaxdiff.agent.frozen_context import KEY_TOKENS, append, free_slots, open_context, padded, read_keys
 from jaxdiff.agent.frozen_values import asked_fields, decide, longest_value, value_width
 from jaxdiff.agent.prefix import ToolPrefix
 from jaxdiff.agent.prompting import key_ids, query_prompt
 from jaxdiff.agent.value_tables import field_tables
 from jaxdiff.base.buckets import bucket
 from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.schema.fields import Field
 from jaxdiff.schema.tools import Tool
 
 # By how much ` none` must beat the best value, in nats; chosen on rows of the training packs (benchmarks/RESULTS.md).
@@ -36,21 +40,36 @@ def fill_ar(
     optional ones the query leaves out. Raises InputError for an unknown name, or text longer than the largest bucket.
     """
     prompt = query_prompt(base, query)
+    ids = prompt.ids + prompt.ending
     fields = asked_fields(tool, present)
     newline = base.encode("\n")
-    keys = [(newline if i else []) + key_ids(base, field) for i, field in enumerate(fields)]
+    keys = {field.name: newline + key_ids(base, field) for field in fields}
     tables, width = field_tables(base, fields), value_width(base, fields)
-    widest = bucket(max(map(len, keys), default=1), KEY_TOKENS, "tokens of a field's name")
-    longest = sum(len(key) + longest_value(base, field) for key, field in zip(keys, fields, strict=True))
+    widest = bucket(max(map(len, keys.values()), default=1), KEY_TOKENS, "tokens of a field's name")
     # Behind what is kept of the last row, its padding must fit too.
-    context = open_context(base, known.prefix, prompt.ids + prompt.ending, longest + widest + width)
+    sizes = {field.name: len(keys[field.name]) + longest_value(base, field) for field in fields}
     filled: dict[str, FilledField] = {}
-    for field, key in zip(fields, keys, strict=True):
-        ids, valid = padded([key], 1, widest)
-        read = read_keys(base.module, base.params, context, ids, valid)
-        (decision,) = decide(base, context, read, [field], tables, width, none_margin, told=present is not None)
-        if decision.present:
-            filled[field.name] = decision.filled(query, "ar")
-        if field is not fields[-1]:
-            context = append(context, decision.row.written, np.int32(decision.row.index))
+    for part in _parts(fields, sizes, free_slots(base, known.prefix, ids) - widest - width):
+        context = open_context(base, known.prefix, ids, sum(sizes[field.name] for field in part) + widest + width)
+        for i, field in enumerate(part):
+            key = keys[field.name] if i else keys[field.name][len(newline) :]
+            read = read_keys(base.module, base.params, context, *padded([key], 1, widest))
+            (decision,) = decide(base, context, read, [field], tables, width, none_margin, told=present is not None)
+            if decision.present:
+                filled[field.name] = decision.filled(query, "ar")
+            if field is not part[-1]:
+                context = append(context, decision.row.written, np.int32(decision.row.index))
     return filled
+
+
+def _parts(fields: list[Field], sizes: Mapping[str, int], room: int) -> list[list[Field]]:
+    """The fields, or where an answer with all of them may have no room, parts that are blind to those before."""
+    parts: list[list[Field]] = [[]]
+    left = room
+    for field in fields:
+        if parts[-1] and sizes[field.name] > left:
+            parts.append([])
+            left = room
+        parts[-1].append(field)
+        left -= sizes[field.name]
+    return parts

@@ -9,10 +9,12 @@ from jaxdiff.agent.frozen_values import asked_fields, decide, value_width
 from jaxdiff.agent.prefix import ToolPrefix
 from jaxdiff.agent.prompting import key_ids, query_prompt
 from jaxdiff.agent.value_tables import field_tables
-from jaxdiff.base.buckets import bucket
+from jaxdiff.base.buckets import FIELDS, bucket
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.schema.tools import Tool
 
+# Keys that are read side by side.
+KEYS = (*ROWS, *(size for size in FIELDS if size > ROWS[-1]))
 # By how much ` none` must beat the best value, in nats; chosen on rows of the training packs (benchmarks/RESULTS.md).
 NONE_MARGIN = -12.0
 
@@ -37,7 +39,7 @@ def fill_parallel(
     if not fields:
         return {}
     keys = [key_ids(base, field) for field in fields]
-    count = bucket(len(keys), ROWS, f"fields of {tool.name!r}")
+    count = bucket(len(keys), KEYS, f"fields of {tool.name!r}")
     ids, valid = padded(keys, count, bucket(max(map(len, keys)), KEY_TOKENS, "tokens of a field's name"))
     read = read_keys(base.module, base.params, context, ids, valid)
     tables, width = field_tables(base, fields), value_width(base, fields)

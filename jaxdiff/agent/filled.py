@@ -58,6 +58,15 @@ class FillTrace:
         texts = tuple(tuple(words[int(i)] for i in step) for step in tokens)
         return cls(fields, texts, revealed, confidence)
 
+    def beside(self, other: FillTrace) -> FillTrace:
+        """The positions of this canvas, then those of another that was denoised in as many steps."""
+        return FillTrace(
+            fields=self.fields + other.fields,
+            texts=tuple(mine + its for mine, its in zip(self.texts, other.texts, strict=True)),
+            revealed=np.concatenate([self.revealed, other.revealed], axis=1),
+            confidence=np.concatenate([self.confidence, other.confidence], axis=1),
+        )
+
 
 @dataclass(frozen=True)
 class Filling:

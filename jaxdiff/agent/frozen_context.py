@@ -21,7 +21,7 @@ from jaxdiff.base.module import BaseOutput, SmolLM
 # Tokens of a key with what precedes it.
 KEY_TOKENS = (4, 8, 16, 32, 64, 128)
 # Coarse, since every program is compiled for each of them.
-CONTEXT_SLOTS = (256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144)
+CONTEXT_SLOTS = (256, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 
 
 @struct.dataclass
@@ -70,6 +70,12 @@ def open_context(base: FrozenBase, before: Prefix, ids: list[int], room: int) ->
     slots = bucket(before.cache.slots + width + room, CONTEXT_SLOTS, "tokens of tool, query and answer")
     block, valid = padded([ids], 1, width)
     return _open(base.module, base.params, before.cache, before.valid, np.int32(before.length), block, valid, slots)
+
+
+def free_slots(base: FrozenBase, before: Prefix, ids: list[int]) -> int:
+    """The most slots that `open_context` can leave, for as many tokens as the base can read."""
+    slots = CONTEXT_SLOTS[-1] - before.cache.slots - bucket(len(ids), TOKENS, "tokens of the query")
+    return min(slots, base.config.max_positions - before.length - len(ids))
 
 
 def padded(rows: list[list[int]], count: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -100,8 +100,8 @@ def decide(
             decisions[owner] = _best_candidate(field, listed, left_out, none_margin)
         else:
             wanted.append(_Wanted(owner, field, left_out[0] if left_out else None))
-    if wanted:
-        decisions |= _decode(base, context, keys, wanted, tables, width, none_margin)
+    for start in range(0, len(wanted), ROWS[-1]):
+        decisions |= _decode(base, context, keys, wanted[start : start + ROWS[-1]], tables, width, none_margin)
     return [decisions[owner] for owner in range(len(fields))]
 
 

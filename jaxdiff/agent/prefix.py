@@ -15,7 +15,7 @@ from jax import Array
 
 from jaxdiff.agent.prompting import ToolPrompt, example_ids, tool_prompt
 from jaxdiff.base import masks
-from jaxdiff.base.buckets import TOKENS, bucket
+from jaxdiff.base.buckets import FIELDS, PROMPT_TOKENS, bucket
 from jaxdiff.base.cache import KVCache
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
@@ -64,7 +64,8 @@ class PrefixReader:
         return self._example
 
     def tool(self, tool: Tool) -> ToolPrefix:
-        """Example and tool. Raises InputError for a tool longer than the largest bucket."""
+        """Example and tool. Raises InputError for a tool longer, or with more fields, than the largest bucket."""
+        bucket(len(tool.fields), FIELDS, f"fields of {tool.name!r}")
         prompt = tool_prompt(self.base, tool)
         key = repr(prompt.ids)
         if key in self._tools:
@@ -81,7 +82,7 @@ class PrefixReader:
 def read(base: FrozenBase, ids: list[int], before: Prefix | None, what: str = "prompt") -> Prefix:
     """Reads `ids` after another prefix, or from the beginning. Raises InputError for a text that is too long."""
     base.check_length(len(ids) + (0 if before is None else before.length))
-    slots = bucket(len(ids), TOKENS, f"tokens of {what}")
+    slots = bucket(len(ids), PROMPT_TOKENS, f"tokens of {what}")
     block = np.zeros((1, slots), np.int32)
     block[0, : len(ids)] = ids
     valid = np.arange(slots)[None] < len(ids)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jaxdiff.base.buckets import PROMPT_TOKENS
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.schema.fields import Field
 from jaxdiff.schema.tools import Tool
@@ -33,7 +34,8 @@ Parameters:
 EXAMPLE_QUERY = "Can you get Dana Ruiz onto court 7 for squash on a wooden floor? With floodlights please."
 EXAMPLE_ANSWER = "sport: squash\ncourt: 7\nplayer: Dana Ruiz\ncoach: none\nsurface: wood\nlights: true"
 
-MAX_DESCRIPTION = 300
+# Characters of a description; fewer where the tool would be longer than what can be read.
+DESCRIPTIONS = (300, 100, 30, 0)
 MAX_CANDIDATES = 32
 
 
@@ -74,6 +76,14 @@ def example_ids(base: FrozenBase) -> list[int]:
 
 def tool_prompt(base: FrozenBase, tool: Tool) -> ToolPrompt:
     """Renders a function with its parameters, and opens the user's turn."""
+    for characters in DESCRIPTIONS:
+        prompt = _tool_prompt(base, tool, characters)
+        if len(prompt.ids) <= PROMPT_TOKENS[-1]:
+            break
+    return prompt
+
+
+def _tool_prompt(base: FrozenBase, tool: Tool, characters: int) -> ToolPrompt:
     text = f"Function {tool.name}: {tool.description}\nParameters:"
     ranges: dict[str, list[tuple[int, int]]] = {}
     for field in tool.fields:
@@ -86,7 +96,7 @@ def tool_prompt(base: FrozenBase, tool: Tool) -> ToolPrompt:
                 words = candidate_text(value)
                 ranges[field.name].append((len(text), len(text) + len(words)))
                 text += words
-        text += f"): {field.description[:MAX_DESCRIPTION]}"
+        text += f"): {field.description[:characters]}"
     ids, offsets = base.encode_with_offsets(text)
     candidates = {name: [tokens_at(offsets, text, a, b) or (0, 0) for a, b in spans] for name, spans in ranges.items()}
     closing = base.special(TURN_END) + base.encode("\n") + base.special(TURN_START) + base.encode("user\n")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from jaxdiff.errors import InputError
 
 TOKENS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+# Of a tool with its fields.
+PROMPT_TOKENS = (*TOKENS, 3072, 4096, 6144)
 FIELDS = (4, 8, 16, 32, 64, 128, 256)
 CANDIDATES = (2, 4, 8, 16, 32)
 # Calls that are read and filled at once.

@@ -30,7 +30,7 @@ TOOLS = parse_tools(
 @pytest.fixture(scope="module", autouse=True)
 def buckets():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix, "TOKENS", (640,))
+        patch.setattr(prefix, "PROMPT_TOKENS", (640,))
         patch.setattr(apart, "TOKENS", (64, 192))
         # Tools are read two at a time, so the last of three alone.
         patch.setattr(apart, "ROWS", (1, 4))

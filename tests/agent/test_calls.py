@@ -45,7 +45,7 @@ SAMPLED = DenoiseConfig(steps=3, temperature=1.0)
 def buckets():
     """Prefixes of two sizes, and at most four calls at once."""
     with few_buckets(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix, "TOKENS", (128, 640))
+        patch.setattr(prefix, "PROMPT_TOKENS", (128, 640))
         patch.setattr(key_block, "TOKENS", (96,))
         patch.setattr(compose, "TOKENS", (128,))
         for module in (compose, fill_diffusion, key_block, reading):

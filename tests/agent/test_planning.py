@@ -48,7 +48,7 @@ CHOICES = [
 @pytest.fixture(scope="module", autouse=True)
 def buckets():
     with few_buckets(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix, "TOKENS", (128, 192, 640))
+        patch.setattr(prefix, "PROMPT_TOKENS", (128, 192, 640))
         patch.setattr(apart, "TOKENS", (96,))
         patch.setattr(apart, "ROWS", (8,))
         patch.setattr(listing, "TOKENS", (64, 384))

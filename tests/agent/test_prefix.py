@@ -59,7 +59,7 @@ def test_a_tool_that_is_too_long_is_named(base):
 
 
 def test_prefixes_stand_side_by_side_and_the_same_is_kept_once(base, monkeypatch):
-    monkeypatch.setattr(prefix, "TOKENS", (128, 640))
+    monkeypatch.setattr(prefix, "PROMPT_TOKENS", (128, 640))
     reader = PrefixReader(base)
     short, long = (reader.tool(tool).prefix for tool in (tool_of({}, ()), tool_of()))
     assert short.cache.slots < long.cache.slots

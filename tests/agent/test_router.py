@@ -35,7 +35,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.text
 @pytest.fixture(scope="module", autouse=True)
 def buckets():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix, "TOKENS", (640,))
+        patch.setattr(prefix, "PROMPT_TOKENS", (640,))
         patch.setattr(apart, "TOKENS", (192,))
         patch.setattr(apart, "ROWS", (1, 8))
         patch.setattr(router_module, "_LISTED", (8,))

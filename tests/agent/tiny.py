@@ -30,7 +30,7 @@ def read_alone(base: FrozenBase, tool: Tool, known: ToolPrefix, query: str) -> R
 @contextmanager
 def few_buckets() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix, "TOKENS", (640,))
+        patch.setattr(prefix, "PROMPT_TOKENS", (640,))
         patch.setattr(key_block, "TOKENS", (192,))
         patch.setattr(key_block, "FIELDS", (8,))
         patch.setattr(key_block, "CANDIDATES", (8,))

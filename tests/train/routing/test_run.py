@@ -52,7 +52,7 @@ def given(files):
         patch.setattr(routing_data, "TALK_TRAIN", files / "talk.jsonl")
         patch.setattr(routing_data, "JOINED", 48)
         patch.setattr(routing_data, "_BATCH", {"pairs": 8, "talk": 8, "boundaries": 8})
-        patch.setattr(prefix, "TOKENS", (128, 640))
+        patch.setattr(prefix, "PROMPT_TOKENS", (128, 640))
         patch.setattr(apart, "TOKENS", (128, 192))
         patch.setattr(apart, "ROWS", (1, 16))
         patch.setattr(routing_reading, "_PAIR_SLOTS", (384,))
