@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxdiff.agent.assignment import Span
+from jaxdiff.agent.composition import Composed, Composition, parts_of, slot_size
 from jaxdiff.agent.constraints import canvas_constraint, field_table
 from jaxdiff.agent.filled import FillTrace
 from jaxdiff.base.buckets import CALLS, TOKENS, bucket
@@ -30,43 +30,8 @@ from jaxdiff.diffusion.features import Canvas
 from jaxdiff.diffusion.reader import head as reader
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.trunk import Encoding
-from jaxdiff.schema.budget import grown_slot, slot_tokens
+from jaxdiff.schema.budget import grown_slot
 from jaxdiff.schema.languages.token_table import TokenTable
-from jaxdiff.schema.tools import Tool
-
-
-@dataclass(frozen=True)
-class Composition:
-    """A call with fields to be composed.
-
-    row: its row in the encoding. spans: number of each text field -> words of the query for it. fields: numbers of
-    those that are composed. sizes: tokens of slots that have grown, by number of the field. texts: what was composed
-    before, by number of the field.
-    """
-
-    row: int
-    tool: Tool
-    query: str
-    spans: dict[int, Span | None]
-    fields: list[int]
-    sizes: dict[int, int] = field(default_factory=dict)
-    texts: dict[int, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Composed:
-    """Text and confidence of each composed field, by its number, and how they came about.
-
-    full: tokens of the slots that are filled to their end, by number of the field: the text may go on behind it.
-    """
-
-    texts: dict[int, tuple[str, float]]
-    trace: FillTrace
-    full: dict[int, int] = field(default_factory=dict)
-
-    def beside(self, other: Composed) -> Composed:
-        """Both, of other fields of the same call."""
-        return Composed(self.texts | other.texts, self.trace.beside(other.trace), self.full | other.full)
 
 
 @dataclass(frozen=True)
@@ -98,7 +63,7 @@ def compose(
     filled to its end grows, and only its field is composed again. A call with more slots than the largest canvas has
     several.
     """
-    parts = [(number, part) for number, call in enumerate(calls) for part in _parts(base, call)]
+    parts = [(number, part) for number, call in enumerate(calls) for part in parts_of(base, call, TOKENS[-1])]
     found: dict[int, Composed] = {}
     for start in range(0, len(parts), CALLS[-1]):
         numbers, together = zip(*parts[start : start + CALLS[-1]], strict=True)
@@ -106,23 +71,6 @@ def compose(
         for number, part in zip(numbers, made, strict=True):
             found[number] = found[number].beside(part) if number in found else part
     return [found[number] for number in range(len(calls))]
-
-
-def _parts(base: FrozenBase, call: Composition) -> list[Composition]:
-    """The call, or where its slots are more than the largest canvas, parts of it that are blind to one another."""
-    parts: list[list[int]] = [[]]
-    room = TOKENS[-1]
-    for i in call.spans:
-        size = _slot_size(base, call, i)
-        if parts[-1] and size > room:
-            parts.append([])
-            room = TOKENS[-1]
-        parts[-1].append(i)
-        room -= size
-    if len(parts) == 1:
-        return [call]
-    composed = [(part, [i for i in part if i in call.fields]) for part in parts]
-    return [replace(call, spans={i: call.spans[i] for i in part}, fields=fields) for part, fields in composed if fields]
 
 
 def _compose_together(
@@ -213,7 +161,7 @@ def _slots(base: FrozenBase, config: ReaderConfig, call: Composition) -> _Slots:
     field: list[int] = []
     offset: list[int] = []
     for i, span in call.spans.items():
-        size = _slot_size(base, call, i)
+        size = slot_size(base, call, i)
         if i in call.fields:
             content = [config.mask_id] * size
         else:
@@ -224,11 +172,6 @@ def _slots(base: FrozenBase, config: ReaderConfig, call: Composition) -> _Slots:
         field += [i] * size
         offset += range(size)
     return _Slots(tokens, field, offset)
-
-
-def _slot_size(base: FrozenBase, call: Composition, number: int) -> int:
-    """Tokens of a field's slot."""
-    return call.sizes.get(number) or slot_tokens(call.tool.fields[number], base.encode)
 
 
 def _text(

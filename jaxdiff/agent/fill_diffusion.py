@@ -19,7 +19,8 @@ import numpy as np
 
 from jaxdiff.agent.asked import Asked, Present
 from jaxdiff.agent.assignment import Span, understood
-from jaxdiff.agent.compose import Composed, Composition, compose
+from jaxdiff.agent.compose import compose
+from jaxdiff.agent.composition import Composed, Composition
 from jaxdiff.agent.filled import FilledField, Filling
 from jaxdiff.agent.items_apart import ItemsApart, items_apart
 from jaxdiff.agent.presence import FieldWords, probability, take
