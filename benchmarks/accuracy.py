@@ -129,7 +129,7 @@ def frozen_fill(base: FrozenBase, name: str, none_margin: float | None, prefixes
 
     def filled(_: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Mapping[str, Any]:
         found = fill(base, tool, prefixes.tool(tool), row.query, none_margin=margin, present=present)
-        return {field: value.value for field, value in found.items()}
+        return {field: value.value for field, value in found.fields.items()}
 
     return filled
 

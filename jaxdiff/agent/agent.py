@@ -179,7 +179,7 @@ class Agent:
         else:
             fill = fill_ar if options.fill == "ar" else fill_parallel
             with timer("fill"):
-                fillings = [Filling(fill(self.base, call.tool, call.known, call.query)) for call in asked]
+                fillings = [fill(self.base, call.tool, call.known, call.query) for call in asked]
         with timer("merge"):
             return tuple(_call(call, filling, options.trace) for call, filling in zip(planned, fillings, strict=True))
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jaxdiff.agent.filled import FilledField
+from jaxdiff.agent.filled import Filling
+from jaxdiff.agent.frozen_branches import settle
 from jaxdiff.agent.frozen_context import KEY_TOKENS, append, free_slots, open_context, padded, read_keys
-from jaxdiff.agent.frozen_values import asked_fields, decide, longest_value, value_width
+from jaxdiff.agent.frozen_values import Decision, asked_fields, decide, longest_value, value_width
 from jaxdiff.agent.prefix import ToolPrefix
 from jaxdiff.agent.prompting import key_ids, query_prompt
 from jaxdiff.agent.value_tables import field_tables
@@ -33,11 +34,12 @@ def fill_ar(
     *,
     none_margin: float = NONE_MARGIN,
     present: frozenset[str] | None = None,
-) -> dict[str, FilledField]:
+) -> Filling:
     """The present fields of a call, in schema order.
 
     known: the tool as read. present: exactly these fields are filled; by default the base decides by ` none` which
-    optional ones the query leaves out. Raises InputError for an unknown name, or text longer than the largest bucket.
+    optional ones the query leaves out, and so which branches are taken: where those do not agree with the fields one by
+    one, all are decoded anew. Raises InputError for an unknown name, or text longer than the largest bucket.
     """
     prompt = query_prompt(base, query)
     ids = prompt.ids + prompt.ending
@@ -48,18 +50,21 @@ def fill_ar(
     widest = bucket(max(map(len, keys.values()), default=1), KEY_TOKENS, "tokens of a field's name")
     # Behind what is kept of the last row, its padding must fit too.
     sizes = {field.name: len(keys[field.name]) + longest_value(base, field) for field in fields}
-    filled: dict[str, FilledField] = {}
+    decisions: dict[str, Decision] = {}
     for part in _parts(fields, sizes, free_slots(base, known.prefix, ids) - widest - width):
         context = open_context(base, known.prefix, ids, sum(sizes[field.name] for field in part) + widest + width)
         for i, field in enumerate(part):
             key = keys[field.name] if i else keys[field.name][len(newline) :]
             read = read_keys(base.module, base.params, context, *padded([key], 1, widest))
             (decision,) = decide(base, context, read, [field], tables, width, none_margin, told=present is not None)
-            if decision.present:
-                filled[field.name] = decision.filled(query, "ar")
+            decisions[field.name] = decision
             if field is not part[-1]:
                 context = append(context, decision.row.written, np.int32(decision.row.index))
-    return filled
+    settled = settle(tool, decisions, present)
+    if settled.names != {name for name, decision in decisions.items() if decision.present}:
+        # Each field is decoded after the ones before it, which must be those of the call.
+        return fill_ar(base, tool, known, query, none_margin=none_margin, present=settled.names)
+    return settled.filling(query, "ar")
 
 
 def _parts(fields: list[Field], sizes: Mapping[str, int], room: int) -> list[list[Field]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jaxdiff.agent.filled import FilledField
+from jaxdiff.agent.filled import Filling
+from jaxdiff.agent.frozen_branches import settle
 from jaxdiff.agent.frozen_context import KEY_TOKENS, open_context, padded, read_keys
 from jaxdiff.agent.frozen_decoding import ROWS
 from jaxdiff.agent.frozen_values import asked_fields, decide, value_width
@@ -27,22 +28,25 @@ def fill_parallel(
     *,
     none_margin: float = NONE_MARGIN,
     present: frozenset[str] | None = None,
-) -> dict[str, FilledField]:
+) -> Filling:
     """The present fields of a call, in schema order; all values are decoded together in one loop.
 
     known: the tool as read. present: exactly these fields are filled; by default the base decides by ` none` which
-    optional ones the query leaves out. Raises InputError for an unknown name, or text longer than the largest bucket.
+    optional ones the query leaves out, and so which branches are taken: where those require a field that was to be left
+    out, all are decoded anew. Raises InputError for an unknown name, or text longer than the largest bucket.
     """
     prompt = query_prompt(base, query)
     fields = asked_fields(tool, present)
     context = open_context(base, known.prefix, prompt.ids + prompt.ending, room=0)
     if not fields:
-        return {}
+        return Filling({})
     keys = [key_ids(base, field) for field in fields]
     count = bucket(len(keys), KEYS, f"fields of {tool.name!r}")
     ids, valid = padded(keys, count, bucket(max(map(len, keys)), KEY_TOKENS, "tokens of a field's name"))
     read = read_keys(base.module, base.params, context, ids, valid)
     tables, width = field_tables(base, fields), value_width(base, fields)
     decisions = decide(base, context, read, fields, tables, width, none_margin, told=present is not None)
-    pairs = zip(fields, decisions, strict=True)
-    return {field.name: decision.filled(query, "parallel") for field, decision in pairs if decision.present}
+    settled = settle(tool, {field.name: found for field, found in zip(fields, decisions, strict=True)}, present)
+    if not settled.complete:
+        return fill_parallel(base, tool, known, query, none_margin=none_margin, present=settled.names)
+    return settled.filling(query, "parallel")

@@ -40,12 +40,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Decision:
-    """What stands after a field's key, `row`; where present is False it is ` none`, without value and confidence."""
+    """What stands after a field's key, `row`; where present is False it is ` none`, without value and confidence.
+
+    odds: by how much the best value beats ` none` and the margin, in nats; infinite for a field that must be there.
+    listed: [C] log-probability of the field's candidates among themselves.
+    """
 
     row: Row
     present: bool
     value: Any = None
     confidence: float = 0.0
+    odds: float = math.inf
+    listed: np.ndarray | None = None
 
     def filled(self, query: str, by: str) -> FilledField:
         """The field as a fill hands it back."""
@@ -121,10 +127,12 @@ def _none_row(scored: Any, field: Field, told: bool) -> list[Row]:
 def _best_candidate(field: Field, listed: list[Row], left_out: list[Row], none_margin: float) -> Decision:
     logprob = np.array([row.logprob for row in listed])
     best = int(logprob.argmax())
-    if left_out and left_out[0].logprob - logprob[best] > none_margin:
-        return Decision(left_out[0], present=False)
-    confidence = float(1.0 / np.exp(logprob - logprob[best]).sum())
-    return Decision(listed[best], True, field.candidates[best], confidence)
+    among = logprob - logprob[best]
+    among -= np.log(np.exp(among).sum())
+    odds = logprob[best] - left_out[0].logprob + none_margin if left_out else math.inf
+    if odds < 0:
+        return Decision(left_out[0], present=False, odds=float(odds), listed=among)
+    return Decision(listed[best], True, field.candidates[best], float(np.exp(among[best])), float(odds), among)
 
 
 def _score(base: FrozenBase, context: Context, keys: Keys, rows: Sequence[tuple[int, list[int]]]) -> list[Row]:
@@ -163,10 +171,11 @@ def _decode(
     first = [(one, -1) for one in wanted]
     for one, row, ids in _decode_once(base, context, keys, first, tables, count, width, none_margin):
         text = _text(base, ids)
-        if one.none is not None and (_says_none(text) or one.none.logprob - row.logprob > none_margin):
-            decided[one.owner] = Decision(one.none, present=False)
+        odds = math.inf if one.none is None else row.logprob - one.none.logprob + none_margin
+        if one.none is not None and (_says_none(text) or odds < 0):
+            decided[one.owner] = Decision(one.none, present=False, odds=min(odds, 0.0))
             continue
-        decided[one.owner] = Decision(row, True, text, math.exp(row.logprob))
+        decided[one.owner] = Decision(row, True, text, math.exp(row.logprob), odds)
         if one.none is None and ids and not _usable(text, one.field):
             again.append((one, ids[0]))
     if again:

@@ -43,20 +43,20 @@ def assert_same(got: dict[str, FilledField], want: dict[str, tuple[object, float
 
 @pytest.mark.parametrize("none_margin", [0.0, -6.0, 1000.0])
 def test_equals_plain_decoding_that_reads_everything_anew(base, known, none_margin):
-    got = fill_ar(base, TOOL, known, QUERY, none_margin=none_margin)
+    got = fill_ar(base, TOOL, known, QUERY, none_margin=none_margin).fields
     assert_same(got, PlainFill(base, none_margin).fill(TOOL, QUERY, autoregressive=True))
     assert {field.by for field in got.values()} == {"ar"}
 
 
 def test_told_presence_fills_exactly_the_named_fields(base, known):
     present = frozenset({"note", "count", "gift"})
-    got = fill_ar(base, TOOL, known, QUERY, present=present)
+    got = fill_ar(base, TOOL, known, QUERY, present=present).fields
     assert set(got) == present
     assert_same(got, PlainFill(base, present=present).fill(TOOL, QUERY, autoregressive=True))
 
 
 def test_required_fields_are_filled_whatever_the_margin(base, known):
-    got = fill_ar(base, TOOL, known, QUERY, none_margin=-1000.0)
+    got = fill_ar(base, TOOL, known, QUERY, none_margin=-1000.0).fields
     assert set(got) == {"title", "count", "colour"}
     assert isinstance(parse_value(got["count"].value, TOOL.fields[1]), int)
     assert got["colour"].value in PROPERTIES["colour"]["enum"]
@@ -67,7 +67,7 @@ def test_a_listed_value_and_its_prefix_compare_as_whole_values(base, known):
     plain = PlainFill(base)
     ids = plain.prompt(TOOL, QUERY) + key_ids(base, TOOL.fields[2])
     scores = np.array([plain.score(ids, base.encode(f" {value}")) for value in PROPERTIES["colour"]["enum"]])
-    got = fill_ar(base, TOOL, known, QUERY, present=frozenset({"colour"}))["colour"]
+    got = fill_ar(base, TOOL, known, QUERY, present=frozenset({"colour"})).fields["colour"]
     assert got.value == PROPERTIES["colour"]["enum"][scores.argmax()]
     np.testing.assert_allclose(got.confidence, np.exp(scores.max()) / np.exp(scores).sum(), rtol=2e-3)
 
@@ -81,7 +81,7 @@ def test_a_value_that_must_be_there_is_never_none(base, known, length, monkeypat
     plain.none = plain.decode(ids, field, -math.inf, refused=-1)[0][:length]
     tokens = dataclasses.replace(value_tokens(base), none=jnp.array(plain.none, jnp.int32))
     monkeypatch.setattr(frozen_values, "value_tokens", lambda base: tokens)
-    got = fill_ar(base, TOOL, known, QUERY, present=frozenset({field.name}))[field.name]
+    got = fill_ar(base, TOOL, known, QUERY, present=frozenset({field.name})).fields[field.name]
     value, text, confidence = plain.field(ids, field)
     assert got.value == text and value[:length] != plain.none
     np.testing.assert_allclose(got.confidence, confidence, rtol=2e-3)
@@ -100,7 +100,7 @@ def test_a_token_with_a_line_end_behind_text_ends_the_value(base, monkeypatch):
     closing = value_tokens(base).closing.at[token].set(True)
     tokens = dataclasses.replace(value_tokens(base), closing=closing)
     monkeypatch.setattr(frozen_values, "value_tokens", lambda base: tokens)
-    got = fill_ar(base, tool, PrefixReader(base).tool(tool), QUERY, present=frozenset({field.name}))[field.name]
+    got = fill_ar(base, tool, PrefixReader(base).tool(tool), QUERY, present=frozenset({field.name})).fields[field.name]
     value, text, confidence = plain.field(ids, field)
     assert got.value == text and len(value) < len(written)
     np.testing.assert_allclose(got.confidence, confidence, rtol=2e-3)
@@ -143,12 +143,12 @@ def test_what_cannot_be_filled(base, known):
     with pytest.raises(InputError, match="no field 'size'"):
         fill_ar(base, TOOL, known, QUERY, present=frozenset({"size"}))
     empty = tool_of({}, ())
-    assert fill_ar(base, empty, PrefixReader(base).tool(empty), QUERY) == {}
+    assert fill_ar(base, empty, PrefixReader(base).tool(empty), QUERY).fields == {}
 
 
 def test_bounds_formats_and_patterns_hold_whatever_the_base_would_write(base):
     tool = tool_of(BOUNDED, tuple(BOUNDED))
-    got = fill_ar(base, tool, PrefixReader(base).tool(tool), QUERY)
+    got = fill_ar(base, tool, PrefixReader(base).tool(tool), QUERY).fields
     assert list(got) == list(BOUNDED)
     for field in tool.fields:
         assert check_value(parse_value(got[field.name].value, field), field) is None, got[field.name].value

@@ -26,18 +26,18 @@ def known(base):
 
 @pytest.mark.parametrize("none_margin", [0.0, -6.0, 1000.0])
 def test_equals_plain_decoding_of_each_field_alone(base, known, none_margin):
-    got = fill_parallel(base, TOOL, known, QUERY, none_margin=none_margin)
+    got = fill_parallel(base, TOOL, known, QUERY, none_margin=none_margin).fields
     assert_same(got, PlainFill(base, none_margin).fill(TOOL, QUERY, autoregressive=False))
     assert {field.by for field in got.values()} == {"parallel"}
 
 
 def test_order_and_number_of_fields_do_not_matter(base, known):
-    whole = fill_parallel(base, TOOL, known, QUERY)
+    whole = fill_parallel(base, TOOL, known, QUERY).fields
     reversed_fields = dataclasses.replace(TOOL, fields=TOOL.fields[::-1])
-    turned = fill_parallel(base, reversed_fields, known, QUERY)
+    turned = fill_parallel(base, reversed_fields, known, QUERY).fields
     assert list(turned) == list(whole)[::-1]
     for field in TOOL.fields:
-        alone = fill_parallel(base, dataclasses.replace(TOOL, fields=(field,)), known, QUERY)
+        alone = fill_parallel(base, dataclasses.replace(TOOL, fields=(field,)), known, QUERY).fields
         for other in (turned, alone):
             assert (field.name in other) == (field.name in whole)
             if field.name in whole:
@@ -47,7 +47,7 @@ def test_order_and_number_of_fields_do_not_matter(base, known):
 
 def test_told_presence_fills_exactly_the_named_fields(base, known):
     present = frozenset({"parts", "colour", "share"})
-    got = fill_parallel(base, TOOL, known, QUERY, present=present)
+    got = fill_parallel(base, TOOL, known, QUERY, present=present).fields
     assert set(got) == present
     assert_same(got, PlainFill(base, present=present).fill(TOOL, QUERY, autoregressive=False))
 
@@ -76,7 +76,7 @@ def test_bounds_formats_and_patterns_hold_whatever_the_base_would_write():
     seen = set()
     for seed in range(6):
         base = tiny_base(seed)
-        got = fill_parallel(base, tool, PrefixReader(base).tool(tool), QUERY)
+        got = fill_parallel(base, tool, PrefixReader(base).tool(tool), QUERY).fields
         assert set(got) == set(BOUNDED)
         for field in tool.fields:
             value = parse_value(got[field.name].value, field)
@@ -91,4 +91,4 @@ def test_what_cannot_be_filled(base, known):
     with pytest.raises(InputError, match="no field 'size'"):
         fill_parallel(base, TOOL, known, QUERY, present=frozenset({"size"}))
     empty = tool_of({}, ())
-    assert fill_parallel(base, empty, PrefixReader(base).tool(empty), QUERY) == {}
+    assert fill_parallel(base, empty, PrefixReader(base).tool(empty), QUERY).fields == {}
