@@ -67,7 +67,7 @@ class Field:
     required or optional by itself.
     item_kind: kind of the items of an array, else None.
     candidates: the JSON values allowed by `enum` or `const`, (True, False) for a boolean, else ().
-    item_candidates: the same for the items of an array.
+    item_candidates, item_alternatives: of an array, what `candidates` and `alternatives` are for its items.
     empty_values: of the name of an entry, what the entry's value can be where no other field has a part of it.
     schema: its own JSON Schema. nullable: it may be null, whether `schema` says so or not.
     alternatives: the field as each of the kinds that it may be of; empty where there is one. The first has its `kind`.
@@ -90,6 +90,7 @@ class Field:
     empty_values: tuple[Any, ...] = field(default=(), hash=False)
     nullable: bool = False
     alternatives: tuple[Field, ...] = field(default=(), hash=False)
+    item_alternatives: tuple[Field, ...] = field(default=(), hash=False)
     standings: tuple[Standing, ...] = field(default=(), hash=False)
 
     @property

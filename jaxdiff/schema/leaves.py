@@ -171,6 +171,10 @@ class _Finder:
         candidates = candidates_of(plain, nullable)
         # Where nothing is read, null can stand.
         needed = not nullable or None in candidates
+        schema = (None if isinstance(node, Union) else self._own_schema(plain)) or schema_of(plain)
+        items = self._item_alternatives(plain, place)
+        if items:
+            schema = {**schema, "items": {"anyOf": [one.schema for one in items]}}
         return Field(
             name=place.name,
             pointer=place.pointer,
@@ -178,15 +182,25 @@ class _Finder:
             required=place.required and needed,
             required_with=(place.required_with or "") if needed else "",
             description=_joined(node.description or plain.description, place.context),
-            schema=(None if isinstance(node, Union) else self._own_schema(plain)) or schema_of(plain),
+            schema=schema,
             item_kind=None if item is None else kind_of(item),
             candidates=candidates,
             item_candidates=() if item is None else candidates_of(item, False),
+            item_alternatives=items,
             has_default=node.has_default or plain.has_default,
             dialect=self._dialect,
             nullable=(nullable and not is_untyped(node)) or None in candidates,
             standings=place.standings(needed),
         )
+
+    def _item_alternatives(self, node: Node, place: Place) -> tuple[Field, ...]:
+        """The kinds that the items of a list of scalars may be of, where there are several."""
+        first = items_of(node)
+        if first is None or not isinstance(node, Array) or node.items is None:
+            return ()
+        of = node.items.node
+        kinds = [self._leaf_of(of, kind, False, place) for kind in (first, *other_kinds(of)) if kind_of(kind)]
+        return alternatives([kind for kind in kinds if kind is not None]).alternatives
 
     def _key(self, node: Text, place: Place, empty: Iterable[Any]) -> Field:
         """The field of the name of an entry; empty: see `Field.empty_values`."""

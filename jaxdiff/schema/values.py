@@ -221,13 +221,14 @@ def _array(text: str, field: Field) -> list[Any]:
     item, name = _item_field(field), own_name(field.name)
     if text.lstrip()[:1] == "[" and (listed := _json_list(text)) is not None:
         return [parse_value(part if isinstance(part, str) else json.dumps(part), item) for part in listed]
-    numeric = item.kind in (Kind.INTEGER, Kind.NUMBER)
+    kinds = {kind.kind for kind in item.alternatives or (item,)}
+    numeric = kinds <= {Kind.INTEGER, Kind.NUMBER}
     if text.strip(" \t\n[](){}.").casefold() in _NO_ITEMS:
         return []
     if numeric:
         unclear = has_unclear_numbers(text, item.kind is Kind.INTEGER, name, field.description)
     else:
-        plain = item.kind is Kind.STRING and not asked_code(name, item.description)
+        plain = Kind.STRING in kinds and not asked_code(name, item.description)
         unclear = plain and has_unclear_items(text, name, field.description)
     if unclear:
         raise ValueNotUnderstood(text, field, "a list whose items are clear")
@@ -252,5 +253,5 @@ def _item_field(field: Field) -> Field:
     description = f"{items.get('description', '')} {field.description}".strip()
     return replace(
         field, kind=field.item_kind, schema=items, candidates=field.item_candidates, description=description,
-        item_kind=None, item_candidates=(), nullable=False, alternatives=(),
+        item_kind=None, item_candidates=(), nullable=False, alternatives=field.item_alternatives, item_alternatives=(),
     )  # fmt: skip

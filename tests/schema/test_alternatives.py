@@ -68,6 +68,8 @@ def types(*names, **more):
         ({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "integer"}]}, "5 and 7", [5, 7]),
         ({"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}, "5", 5),
         ({"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}, "5 and 7", [5, 7]),
+        ({"type": "array", "items": types("integer", "string")}, "42, seven and room 7", [42, 7, "room 7"]),
+        ({"type": "array", "items": {"anyOf": [DAY, {"type": "integer"}]}}, "3 May 2024; 12", ["2024-05-03", 12]),
     ],
 )  # fmt: skip
 def test_the_kind_that_the_words_are_as_a_whole(schema, said, value):
