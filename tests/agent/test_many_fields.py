@@ -101,7 +101,7 @@ def test_values_are_decoded_in_groups(monkeypatch):
     monkeypatch.setattr(frozen_values, "ROWS", (1, 2))
     monkeypatch.setattr(frozen_values, "_decode", decoded)
     names = [field.name for field in tool.fields]
-    found = fill_parallel(BASE, tool, PrefixReader(BASE).tool(tool), QUERY, present=frozenset(names))
+    found = fill_parallel(BASE, tool, PrefixReader(BASE).tool(tool), QUERY, present=frozenset(names)).fields
     assert groups == [names[:2], names[2:4], names[4:]]
     assert [(name, value.value) for name, value in found.items()] == list(zip(names, names, strict=True))
 
@@ -109,9 +109,9 @@ def test_values_are_decoded_in_groups(monkeypatch):
 def test_an_answer_without_room_is_given_in_parts(monkeypatch):
     """Every part is what a call with those fields alone would be answered."""
     known = PrefixReader(BASE).tool(SMALL)
-    alone = [fill_by_ar(BASE, SMALL, known, QUERY, present=frozenset(part)) for part in (NAMES[:2], NAMES[2:])]
+    alone = [fill_by_ar(BASE, SMALL, known, QUERY, present=frozenset(part)).fields for part in (NAMES[:2], NAMES[2:])]
     monkeypatch.setattr(fill_ar, "_parts", lambda fields, sizes, room: [fields[:2], fields[2:]])
-    found = fill_by_ar(BASE, SMALL, known, QUERY, present=frozenset(NAMES))
+    found = fill_by_ar(BASE, SMALL, known, QUERY, present=frozenset(NAMES)).fields
     assert list(found) == NAMES
     for name, value in (alone[0] | alone[1]).items():
         assert found[name].value == value.value
