@@ -232,9 +232,8 @@ def test_overrides_hold_for_one_query(monkeypatch):
 def test_other_fills_for_one_query(monkeypatch):
     agent = agent_of(tools=[ECHO])
     for name in ("ar", "parallel"):
-        monkeypatch.setattr(
-            agent_module, f"fill_{name}", lambda base, tool, known, query, by=name: {"say": FilledField("hi", 0.5, by)}
-        )
+        filling = Filling({"say": FilledField("hi", 0.5, name)})
+        monkeypatch.setattr(agent_module, f"fill_{name}", lambda base, tool, known, query, found=filling: found)
         result = agent(QUERY, fill=name, steps=2)
         assert result.calls[0].fields["/say"].by == name and result.calls[0].arguments == {"say": "hi"}
         assert set(result.timing_ms) == {"choose", "prefix", "fill", "merge", "total"}

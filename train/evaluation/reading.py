@@ -55,7 +55,9 @@ def _count(report: Report, store: FeatureStore, number: int, gold: RowLabels, sa
     offsets = store.words(number).offsets
     start, end = np.asarray(said.span_start), np.asarray(said.span_end)
     words = FieldWords(fields, query, offsets, start, end)
-    taken = take(words, probability(np.asarray(said.presence)))
+    logprob = np.asarray(said.candidates)
+    listed = {i: logprob[i, : len(field.candidates)] for i, field in enumerate(fields) if field.candidates}
+    taken = take(words, probability(np.asarray(said.presence)), candidates=listed)
     for i, span in taken.spans.items():
         if gold.start[i] >= 0 and span is not None:
             report.count("span", (span.first, span.last) == (gold.start[i], gold.end[i]))
