@@ -19,6 +19,7 @@ from rich.progress import Progress, track
 from benchmarks import report
 from benchmarks.margins import answers_at, best_margin
 from jaxdiff.agent import fill_ar, fill_parallel
+from jaxdiff.agent.filled import Filling
 from jaxdiff.agent.heads import find_head
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.base.frozen import FrozenBase
@@ -107,13 +108,13 @@ def measure(name: str, rows: Rows, fill: Fill, taken: list[float], *, told_prese
     progress = Progress(console=Console(stderr=True))
     task = progress.add_task(name, total=sum(tool is not None for _, tool in rows))
 
-    def timed(number: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Mapping[str, Any]:
+    def timed(number: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Filling:
         started = time.perf_counter()
         try:
             return fill(number, row, tool, present)
         except InputError:
             # Too long to be read: nothing is filled.
-            return {}
+            return Filling({})
         finally:
             taken.append(time.perf_counter() - started)
             progress.advance(task)
@@ -127,9 +128,8 @@ def frozen_fill(base: FrozenBase, name: str, none_margin: float | None, prefixes
     fill, own = FROZEN_FILLS[name]
     margin = own if none_margin is None else none_margin
 
-    def filled(_: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Mapping[str, Any]:
-        found = fill(base, tool, prefixes.tool(tool), row.query, none_margin=margin, present=present)
-        return {field: value.value for field, value in found.fields.items()}
+    def filled(_: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Filling:
+        return fill(base, tool, prefixes.tool(tool), row.query, none_margin=margin, present=present)
 
     return filled
 
@@ -158,10 +158,10 @@ def shares_by_margin(
     """Percent of whole calls right at each of the ascending margins."""
     prefixes = PrefixReader(base, keep=2)
     fills = {margin: frozen_fill(base, name, margin, prefixes) for margin in margins}
-    answers: list[list[Mapping[str, Any]]] = []
+    answers: list[list[Filling]] = []
     for number, (row, tool) in enumerate(track(rows, description=name, console=Console(stderr=True))):
 
-        def fill_at(margin: float, number: int = number, row: Row = row, tool: Tool = tool) -> Mapping[str, Any]:
+        def fill_at(margin: float, number: int = number, row: Row = row, tool: Tool = tool) -> Filling:
             return fills[margin](number, row, tool, None)
 
         if all(field.required for field in tool.fields):

@@ -28,7 +28,6 @@ from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.errors import ConfigError, FillError, HeadMismatch, InputError
 from jaxdiff.runtime.compilation import keep_compiled_programs
 from jaxdiff.schema.equality import same_value
-from jaxdiff.schema.merge import merge
 from jaxdiff.schema.paths import flat_values
 from jaxdiff.schema.tools import Tool
 from jaxdiff_train.data.labels import field_spans, label_source
@@ -132,9 +131,7 @@ def composed_fields(trace: FillTrace | None) -> frozenset[str]:
 def right_fields(case: Case, filling: Filling) -> frozenset[str]:
     """Names of the composed fields whose value in the merged call is the right one."""
     try:
-        call: Mapping[str, Any] = merge(
-            case.tool, {name: found.value for name, found in filling.fields.items()}
-        ).arguments
+        call: Mapping[str, Any] = filling.merge(case.tool).arguments
     except FillError:
         return frozenset()
     made, gold = (flat_values(case.tool.fields, arguments) for arguments in (call, case.row.arguments))

@@ -29,7 +29,6 @@ from jaxdiff.agent.timing import Timer
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.store import load_base
 from jaxdiff.errors import HeadMismatch, InputError
-from jaxdiff.schema.merge import merge
 from jaxdiff.schema.tools import Tool
 
 logger = logging.getLogger("jaxdiff")
@@ -191,7 +190,7 @@ class Agent:
 
 def _call(planned: PlannedCall, filling: Filling, trace: bool) -> ToolCall:
     tool = planned.asked.tool
-    merged = merge(tool, {name: found.value for name, found in filling.fields.items()}, filling.branches)
+    merged = filling.merge(tool)
     kept = {name: found for name, found in filling.fields.items() if name in merged.places}
     # Nothing speaks for what had to be put in.
     confidence = 0.0 if merged.repaired else filling.absence

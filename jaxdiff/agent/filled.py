@@ -11,6 +11,8 @@ import numpy as np
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.denoise import Trace
 from jaxdiff.schema.branches import Branches
+from jaxdiff.schema.merge import MergeResult, merge
+from jaxdiff.schema.tools import Tool
 
 
 @dataclass(frozen=True)
@@ -80,3 +82,7 @@ class Filling:
     absence: float = 1.0
     trace: FillTrace | None = None
     branches: Branches = field(default_factory=dict)
+
+    def merge(self, tool: Tool) -> MergeResult:
+        """The typed arguments of the call; raises as `jaxdiff.schema.merge.merge`."""
+        return merge(tool, {name: found.value for name, found in self.fields.items()}, self.branches)

@@ -13,7 +13,6 @@ from benchmarks.accuracy import frozen_fill, shares_by_margin, spread, training_
 from benchmarks.parity import leading_equal
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.errors import InputError, JaxdiffError
-from jaxdiff.schema.merge import merge
 from jaxdiff_train.evaluation.evaluate import evaluate
 from tests.agent.frozen_fills import tiny_base, tool_of
 from tests.train.reader_rows import row
@@ -87,7 +86,7 @@ def test_the_share_of_a_margin_is_that_of_the_fill_at_it(name):
     query = "Paint 12"
     # The gold call is what the fill says at the largest margin, so that margins differ in what is right.
     found = fills[30.0](0, row(query, {}, tool=definition), tool, None)
-    gold = merge(tool, found).arguments
+    gold = found.merge(tool).arguments
     assert gold
     rows = [(row(query, gold, tool=definition), tool), (row(query, {}, tool=definition), tool)]
     shares = shares_by_margin(base, rows, name, margins)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from jaxdiff.agent.asked import Asked
+from jaxdiff.agent.filled import Filling
 from jaxdiff.agent.heads import Head
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.base.frozen import FrozenBase
@@ -15,25 +16,24 @@ from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.errors import FillError
 from jaxdiff.schema.equality import same_call, same_value
 from jaxdiff.schema.fields import Kind
-from jaxdiff.schema.merge import merge
 from jaxdiff.schema.paths import flat_values
 from jaxdiff.schema.tools import Tool
 
 from ..data.labels import field_spans
 from ..data.rows import Row
 
-Fill = Callable[[int, Row, Tool, frozenset[str] | None], Mapping[str, Any]]
-"""(number of the row, row, its tool, fields that are present or None) -> what was read for each field, for `merge`."""
+Fill = Callable[[int, Row, Tool, frozenset[str] | None], Filling]
+"""(number of the row, row, its tool, fields that are present or None) -> what was read for each field."""
 
 
 def fill_by(head: Head, base: FrozenBase, denoising: DenoiseConfig) -> Fill:
     """Fills as for a user: every query is read through the base."""
     prefixes = PrefixReader(base)
 
-    def fill(_: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Mapping[str, Any]:
+    def fill(_: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Filling:
         readings = head.read([Asked(tool, prefixes.tool(tool), row.query)])
         (filling,) = head.fill(readings, denoising, present=[present])
-        return {name: found.value for name, found in filling.fields.items()}
+        return filling
 
     return fill
 
@@ -74,7 +74,7 @@ def evaluate(rows: Sequence[tuple[Row, Tool | None]], fill: Fill, *, told_presen
             continue
         present = frozenset(flat_values(tool.fields, row.arguments)) if told_presence else None
         try:
-            call: dict[str, Any] | str = merge(tool, fill(number, row, tool, present)).arguments
+            call: dict[str, Any] | str = fill(number, row, tool, present).merge(tool).arguments
         except FillError as error:
             call = str(error)
         right = isinstance(call, dict) and same_call(call, row.arguments)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxdiff.agent.fill_diffusion import ReaderHead, fill_diffusion
+from jaxdiff.agent.filled import Filling
 from jaxdiff.agent.reading import CallFeatures
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.schema.tools import Tool, parse_tools
@@ -35,15 +36,15 @@ def stored_fill(
     places = {row.id: i for i, row in enumerate(store.rows)}
     config = DenoiseConfig()
 
-    def fill(_: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Mapping[str, Any]:
+    def fill(_: int, row: Row, tool: Tool, present: frozenset[str] | None) -> Filling:
         if row.id not in places:
-            return {}
+            return Filling({})
         place = places[row.id]
         query = to_float32(pad_queries([(store, place)], *padded_sizes(store, [place])))
         offsets = list(store.words(place).offsets)
         call = CallFeatures(tool, row.query, offsets, query)
         (filling,) = fill_diffusion(head, [call], config, present=[present])
-        return {name: found.value for name, found in filling.fields.items()}
+        return filling
 
     return fill
 

@@ -4,6 +4,7 @@ import jax
 import pytest
 
 from jaxdiff.agent.fill_diffusion import ReaderHead
+from jaxdiff.agent.filled import FilledField, Filling
 from jaxdiff.agent.reading import reader_config
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.diffusion.reader import head as reader
@@ -22,8 +23,12 @@ def with_tool(*rows):
     return [(given, parse_tools([given.tool])[0]) for given in rows]
 
 
+def filling(values):
+    return Filling({name: FilledField(value, 1.0, "ar") for name, value in values.items()})
+
+
 def answered(answer, rows=None, **options):
-    return evaluate(with_tool(DOORS) if rows is None else rows, lambda *_: answer, **options)
+    return evaluate(with_tool(DOORS) if rows is None else rows, lambda *_: filling(answer), **options)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_an_unsupported_schema_counts_as_a_wrong_call():
 def test_a_fill_is_told_the_gold_fields_only_when_asked():
     asked = []
     for told in (False, True):
-        evaluate(with_tool(DOORS, ROWS[4]), lambda *given: asked.append(given) or {}, told_presence=told)
+        evaluate(with_tool(DOORS, ROWS[4]), lambda *given: asked.append(given) or filling({}), told_presence=told)
     numbers, rows, tools, present = zip(*asked, strict=True)
     assert numbers == (0, 1, 0, 1) and rows == (DOORS, ROWS[4]) * 2
     assert [tool.name for tool in tools] == ["paint", "send", "paint", "send"]
@@ -97,7 +102,10 @@ def test_stored_features_fill_as_reading_anew_does(tiny, tmp_path):
         stored, anew = stored_fill(head, rows, tmp_path), fill_by(head, tiny, DenoiseConfig())
         for number, (given, tool) in enumerate(rows[:-1]):
             for present in (None, frozenset(given.arguments)):
-                assert stored(number, given, tool, present) == anew(number, given, tool, present)
+                found, again = (fill(number, given, tool, present).fields for fill in (stored, anew))
+                assert {name: one.value for name, one in found.items()} == {
+                    name: one.value for name, one in again.items()
+                }
         measured = figures(rows, stored)
     assert measured["rows"].startswith("6 rows")
     assert measured["percent_right"]["whole_call"] == evaluate(rows, anew).figures()["whole_call"]
