@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import report
-from jaxdiff.agent import fill_diffusion
+from jaxdiff.agent import presence
 from jaxdiff.agent.assignment import NOT_A_VALUE_COST, OVERLAP_COST, Span
 from jaxdiff.base.store import cache_dir
 from jaxdiff.runtime.compilation import keep_compiled_programs
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
         figures[name] = found(head, rows, _features()) | _filled(head, rows)
         print(name, json.dumps(figures[name]), flush=True)
         if name == "whole":
-            with patch.object(fill_diffusion, "assign", assign_greedily):
+            with patch.object(presence, "assign", assign_greedily):
                 figures["spans field by field"] = _filled(head, rows)
     for name, values in figures.items():
         shown.add_row(name, *(f"{values[key]:.1f}" if key in values else "" for key in (*FOUND, *CALLS)))

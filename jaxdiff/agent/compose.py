@@ -63,127 +63,120 @@ def compose(
     filled to its end grows, and only its field is composed again. A call with more slots than the largest canvas has
     several.
     """
+    composer = _Composer(base, config, params, encoding, denoising, seed)
     parts = [(number, part) for number, call in enumerate(calls) for part in parts_of(base, call, TOKENS[-1])]
     found: dict[int, Composed] = {}
     for start in range(0, len(parts), CALLS[-1]):
         numbers, together = zip(*parts[start : start + CALLS[-1]], strict=True)
-        made = _compose_together(base, config, params, encoding, together, denoising, seed)
-        for number, part in zip(numbers, made, strict=True):
+        for number, part in zip(numbers, composer.grown(together), strict=True):
             found[number] = found[number].beside(part) if number in found else part
     return [found[number] for number in range(len(calls))]
 
 
-def _compose_together(
-    base: FrozenBase,
-    config: ReaderConfig,
-    params: dict[str, Any],
-    encoding: Encoding,
-    calls: Sequence[Composition],
-    denoising: DenoiseConfig,
-    seed: int,
-) -> list[Composed]:
-    found = _compose_once(base, config, params, encoding, calls, denoising, seed)
-    while again := [
-        (place, larger)
-        for place, (call, here) in enumerate(zip(calls, found, strict=True))
-        if (larger := _grown(base, config, call, here)) is not None
-    ]:
-        grown = [larger for _, larger in again]
-        calls = list(calls)
-        for (place, larger), anew in zip(
-            again, _compose_once(base, config, params, encoding, grown, denoising, seed), strict=True
-        ):
-            calls[place] = replace(larger, fields=calls[place].fields)
-            still = {i: size for i, size in found[place].full.items() if i not in anew.texts}
-            found[place] = Composed(found[place].texts | anew.texts, anew.trace, still | anew.full)
-    return found
+@dataclass(frozen=True, eq=False)
+class _Composer:
+    """What all canvases of an encoding have in common."""
 
+    base: FrozenBase
+    config: ReaderConfig
+    params: dict[str, Any]
+    encoding: Encoding
+    denoising: DenoiseConfig
+    seed: int
 
-def _grown(base: FrozenBase, config: ReaderConfig, call: Composition, found: Composed) -> Composition | None:
-    """The call with larger slots for the fields that filled theirs; None where none can grow, or the canvas cannot."""
-    fields = call.tool.fields
-    larger = {i: more for i, size in found.full.items() if (more := grown_slot(fields[i], size)) is not None}
-    if not larger:
-        return None
-    texts = {i: text for i, (text, _) in found.texts.items() if i not in larger}
-    grown = replace(call, fields=sorted(larger), sizes=call.sizes | larger, texts=call.texts | texts)
-    return grown if len(_slots(base, config, grown).tokens) <= TOKENS[-1] else None
+    def grown(self, calls: Sequence[Composition]) -> list[Composed]:
+        """Composes calls, and again with larger slots what fills its slot."""
+        found = self.once(calls)
+        while again := [
+            (place, larger)
+            for place, (call, here) in enumerate(zip(calls, found, strict=True))
+            if (larger := self._with_larger_slots(call, here)) is not None
+        ]:
+            calls = list(calls)
+            for (place, larger), anew in zip(again, self.once([larger for _, larger in again]), strict=True):
+                calls[place] = replace(larger, fields=calls[place].fields)
+                still = {i: size for i, size in found[place].full.items() if i not in anew.texts}
+                found[place] = Composed(found[place].texts | anew.texts, anew.trace, still | anew.full)
+        return found
 
+    def once(self, calls: Sequence[Composition]) -> list[Composed]:
+        """Composes calls in slots of the sizes that they have, in one denoising."""
+        base, config = self.base, self.config
+        rows, names = bucket(len(calls), CALLS, "calls"), {config.mask_id: "·", config.null_id: ""}
+        slots = [self._slots(call) for call in calls]
+        sizes = [
+            bucket(len(row.tokens), TOKENS, f"canvas of {call.tool.name!r}")
+            for row, call in zip(slots, calls, strict=True)
+        ]
+        shape = (rows, max(sizes))
+        canvas = Canvas(
+            field=np.full(shape, -1, np.int32), offset=np.zeros(shape, np.int32), exists=np.zeros(shape, bool)
+        )
+        tokens, content = np.full(shape, config.null_id, np.int32), np.zeros(rows, np.uint32)
+        owner = np.zeros(rows, np.int32)
+        held: list[tuple[TokenTable, range]] = []
+        tabled: list[set[int]] = [set() for _ in calls]
+        for row, (here, call) in enumerate(zip(slots, calls, strict=True)):
+            length = len(here.tokens)
+            canvas.field[row, :length], canvas.offset[row, :length] = here.field, here.offset
+            canvas.exists[row, :length], tokens[row, :length] = True, here.tokens
+            owner[row], content[row] = call.row, zlib.crc32(f"{call.tool.name}\n{call.query}".encode())
+            for i in call.fields:
+                place = here.of(i)
+                if (table := field_table(base, call.tool.fields[i], place.stop - place.start)) is not None:
+                    held.append((table, range(row * shape[1] + place.start, row * shape[1] + place.stop)))
+                    tabled[row].add(i)
+        chosen = _take(self.encoding, owner)
+        constraint = canvas_constraint(held, shape, base)
+        key = jax.random.key(self.seed)
+        result = jax.device_get(
+            _denoise(
+                config, self.denoising, self.params, chosen, canvas, tokens, key, content, base.embedding, constraint
+            )
+        )
+        found = []
+        for row, (here, call) in enumerate(zip(slots, calls, strict=True)):
+            texts = {i: self._text(result, row, here.of(i), i in tabled[row]) for i in call.fields}
+            taken = {i: result.tokens[row, here.of(i)] for i in call.fields}
+            full = {i: len(value) for i, value in taken.items() if config.null_id not in value}
+            owners = tuple(call.tool.fields[i].name for i in here.field)
+            found.append(Composed(texts, FillTrace.of(base, result.trace, row, owners, names), full))
+        return found
 
-def _compose_once(
-    base: FrozenBase,
-    config: ReaderConfig,
-    params: dict[str, Any],
-    encoding: Encoding,
-    calls: Sequence[Composition],
-    denoising: DenoiseConfig,
-    seed: int,
-) -> list[Composed]:
-    rows, names = bucket(len(calls), CALLS, "calls"), {config.mask_id: "·", config.null_id: ""}
-    slots = [_slots(base, config, call) for call in calls]
-    sizes = [
-        bucket(len(row.tokens), TOKENS, f"canvas of {call.tool.name!r}") for row, call in zip(slots, calls, strict=True)
-    ]
-    shape = (rows, max(sizes))
-    canvas = Canvas(field=np.full(shape, -1, np.int32), offset=np.zeros(shape, np.int32), exists=np.zeros(shape, bool))
-    tokens, content = np.full(shape, config.null_id, np.int32), np.zeros(rows, np.uint32)
-    owner = np.zeros(rows, np.int32)
-    held: list[tuple[TokenTable, range]] = []
-    tabled: list[set[int]] = [set() for _ in calls]
-    for row, (here, call) in enumerate(zip(slots, calls, strict=True)):
-        length = len(here.tokens)
-        canvas.field[row, :length], canvas.offset[row, :length] = here.field, here.offset
-        canvas.exists[row, :length], tokens[row, :length] = True, here.tokens
-        owner[row], content[row] = call.row, zlib.crc32(f"{call.tool.name}\n{call.query}".encode())
-        for i in call.fields:
-            place = here.of(i)
-            if (table := field_table(base, call.tool.fields[i], place.stop - place.start)) is not None:
-                held.append((table, range(row * shape[1] + place.start, row * shape[1] + place.stop)))
-                tabled[row].add(i)
-    chosen = _take(encoding, owner)
-    constraint = canvas_constraint(held, shape, base)
-    key = jax.random.key(seed)
-    result = jax.device_get(
-        _denoise(config, denoising, params, chosen, canvas, tokens, key, content, base.embedding, constraint)
-    )
-    found = []
-    for row, (here, call) in enumerate(zip(slots, calls, strict=True)):
-        texts = {i: _text(base, config, result, row, here.of(i), i in tabled[row]) for i in call.fields}
-        taken = {i: result.tokens[row, here.of(i)] for i in call.fields}
-        full = {i: len(value) for i, value in taken.items() if config.null_id not in value}
-        owners = tuple(call.tool.fields[i].name for i in here.field)
-        found.append(Composed(texts, FillTrace.of(base, result.trace, row, owners, names), full))
-    return found
+    def _with_larger_slots(self, call: Composition, found: Composed) -> Composition | None:
+        """For the fields that filled theirs; None where none can grow, or the canvas cannot."""
+        fields = call.tool.fields
+        larger = {i: more for i, size in found.full.items() if (more := grown_slot(fields[i], size)) is not None}
+        if not larger:
+            return None
+        texts = {i: text for i, (text, _) in found.texts.items() if i not in larger}
+        grown = replace(call, fields=sorted(larger), sizes=call.sizes | larger, texts=call.texts | texts)
+        return grown if len(self._slots(grown).tokens) <= TOKENS[-1] else None
 
+    def _slots(self, call: Composition) -> _Slots:
+        tokens: list[int] = []
+        field: list[int] = []
+        offset: list[int] = []
+        for i, span in call.spans.items():
+            size = slot_size(self.base, call, i)
+            if i in call.fields:
+                content = [self.config.mask_id] * size
+            else:
+                text = call.texts.get(i, "" if span is None else call.query[span.start : span.end])
+                known = self.base.encode(f" {text}")[:size] if text else []
+                content = known + [self.config.null_id] * (size - len(known))
+            tokens += content
+            field += [i] * size
+            offset += range(size)
+        return _Slots(tokens, field, offset)
 
-def _slots(base: FrozenBase, config: ReaderConfig, call: Composition) -> _Slots:
-    tokens: list[int] = []
-    field: list[int] = []
-    offset: list[int] = []
-    for i, span in call.spans.items():
-        size = slot_size(base, call, i)
-        if i in call.fields:
-            content = [config.mask_id] * size
-        else:
-            text = call.texts.get(i, "" if span is None else call.query[span.start : span.end])
-            known = base.encode(f" {text}")[:size] if text else []
-            content = known + [config.null_id] * (size - len(known))
-        tokens += content
-        field += [i] * size
-        offset += range(size)
-    return _Slots(tokens, field, offset)
-
-
-def _text(
-    base: FrozenBase, config: ReaderConfig, result: DenoiseResult, row: int, slot: slice, exact: bool
-) -> tuple[str, float]:
-    """Text and confidence of a slot. exact: but for the blank before it, every character counts."""
-    value = result.tokens[row, slot].tolist()
-    length = value.index(config.null_id) if config.null_id in value else len(value)
-    confidence = float(np.prod(np.asarray(result.confidence[row, slot][: length + 1], np.float64)))
-    words = [token for token in value[:length] if token < base.config.vocab_size]
-    text = base.decode(words)
-    return text.removeprefix(" ") if exact else text.strip(), min(1.0, confidence)
+    def _text(self, result: DenoiseResult, row: int, slot: slice, exact: bool) -> tuple[str, float]:
+        """Text and confidence of a slot. exact: but for the blank before it, every character counts."""
+        value = result.tokens[row, slot].tolist()
+        length = value.index(self.config.null_id) if self.config.null_id in value else len(value)
+        confidence = float(np.prod(np.asarray(result.confidence[row, slot][: length + 1], np.float64)))
+        text = self.base.decode([token for token in value[:length] if token < self.base.config.vocab_size])
+        return text.removeprefix(" ") if exact else text.strip(), min(1.0, confidence)
 
 
 @jax.jit

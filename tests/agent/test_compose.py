@@ -70,16 +70,16 @@ def test_only_a_full_slot_grows_and_the_largest_is_reported(monkeypatch):
         found = logits(*given)
         return found.at[..., BASE.config.null_id].set(-1e9)
 
-    once = compose._compose_once
+    once = compose._Composer.once
 
-    def spy(*given):
-        (call,) = given[4]
+    def spy(composer, calls):
+        (call,) = calls
         sizes.append((call.fields, dict(call.sizes)))
-        return once(*given)
+        return once(composer, calls)
 
     compose._denoise.clear_cache()
     monkeypatch.setattr(compose.reader, "logits", without_null)
-    monkeypatch.setattr(compose, "_compose_once", spy)
+    monkeypatch.setattr(compose._Composer, "once", spy)
     readings = head.read([Asked(tool, PrefixReader(BASE).tool(tool), "Say it")])
     (filling,) = head.fill(readings, DenoiseConfig(steps=1))
     compose._denoise.clear_cache()
