@@ -44,7 +44,10 @@ class Span:
 def best_spans(
     start: np.ndarray, end: np.ndarray, field: Field, query: str, offsets: Sequence[tuple[int, int]]
 ) -> list[Span]:
-    """The most probable spans of a field: the ends of the best starts. start: [T], end: [T, T] log-probabilities."""
+    """The most probable spans of a field: the ends of the best starts. start: [T], end: [T, T] log-probabilities.
+
+    None begins or ends inside a word or a number, as tokens may.
+    """
     spans = []
     count = len(offsets)
     for first in np.argsort(-start[:count])[:STARTS].tolist():
@@ -52,7 +55,7 @@ def best_spans(
             if last < first:
                 continue
             a, b = trimmed(query, offsets[first][0], offsets[last][1])
-            if a >= b:
+            if a >= b or cuts_word(query, a) or cuts_word(query, b):
                 continue
             score = float(start[first] + end[first, last])
             spans.append(Span(first, last, a, b, score, understood(query[a:b], field)))
@@ -104,6 +107,15 @@ def _worth(option: tuple[float, Span]) -> float:
 def understood(text: str, field: Field) -> bool:
     """Whether `text` says a value that the field's schema allows."""
     return valid_value(text, field) is not NOT_SAID
+
+
+def cuts_word(text: str, place: int) -> bool:
+    """Whether a place is between two letters of a script with capitals, or between two digits."""
+    if not 0 < place < len(text):
+        return False
+    before, after = text[place - 1], text[place]
+    letters = all(c.islower() or c.isupper() for c in (before, after))
+    return letters or (before.isdigit() and after.isdigit())
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:

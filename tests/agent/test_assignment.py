@@ -16,6 +16,7 @@ from jaxdiff.agent.assignment import (
     Span,
     assign,
     best_spans,
+    cuts_word,
     understood,
 )
 from jaxdiff.schema.leaves import fields_of
@@ -161,3 +162,24 @@ def test_no_words_no_spans():
 def test_a_value_that_the_schema_allows(text, schema, value):
     assert valid_value(text, field_of(**schema)) == value
     assert understood(text, field_of(**schema)) == (value is not NOT_SAID)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "cuts"),
+    [
+        ("xavier 4", 1, True), ("xavier 4", 6, False), ("ключ", 2, True), ("1e5000", 5, True), ("1e5000", 2, False),
+        ("5kg", 1, False), ("a/b", 1, False), ("東京都", 1, False), ("word", 0, False),
+        ("word", 4, False), ("", 0, False),
+    ],
+)  # fmt: skip
+def test_places_inside_of_words(text, place, cuts):
+    assert cuts_word(text, place) == cuts
+
+
+def test_no_span_begins_or_ends_inside_a_word():
+    """Whatever the head prefers: here the second half of a name, and the first half of a number."""
+    query, offsets = "xavier 45", [(0, 1), (1, 6), (6, 8), (8, 9)]
+    start = np.log([0.1, 0.7, 0.19, 0.01])
+    end = np.log(np.full((4, 4), 0.25))
+    found = best_spans(start, end, field_of(type="string"), query, offsets)
+    assert {query[one.start : one.end] for one in found} <= {"xavier", "xavier 45", "45"} and found
