@@ -78,6 +78,9 @@ def main(argv: list[str] | None = None) -> None:
         if name == "whole":
             with patch.object(presence, "assign", assign_greedily):
                 figures["spans field by field"] = _filled(head, rows)
+            print("spans field by field", json.dumps(figures["spans field by field"]), flush=True)
+        # Each variant has programs of its own, and a process may map only so many pieces of memory.
+        jax.clear_caches()
     for name, values in figures.items():
         shown.add_row(name, *(f"{values[key]:.1f}" if key in values else "" for key in (*FOUND, *CALLS)))
     asked = {"data": options.data, "steps": options.steps, "learning_rate": options.learning_rate, "seed": options.seed}
