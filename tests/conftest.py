@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 
 # The environment reaches the programs that tests start; the configuration reaches a jax that a plugin imported before.
 os.environ["JAX_PLATFORMS"] = "cpu"
-# XLA runs independent collectives of a program side by side, each blocking a thread of its pool: with as many threads
-# as fake devices, devices that began different ones wait for one another for ever. NPROC is the size of the pool.
-os.environ["NPROC"] = "32"
 # A collective of fake devices ends the process when one of them comes 40 s late, as on a busy machine one may.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
