@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from jaxdiff.agent.assignment import Span
 from jaxdiff.agent.filled import FillTrace
+from jaxdiff.agent.parts import parts_within
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.schema.budget import slot_tokens
 from jaxdiff.schema.tools import Tool
@@ -52,15 +53,7 @@ def slot_size(base: FrozenBase, call: Composition, number: int) -> int:
 
 def parts_of(base: FrozenBase, call: Composition, most: int) -> list[Composition]:
     """The call, or where its slots have more than `most` tokens, parts of it that are blind to one another."""
-    parts: list[list[int]] = [[]]
-    room = most
-    for i in call.spans:
-        size = slot_size(base, call, i)
-        if parts[-1] and size > room:
-            parts.append([])
-            room = most
-        parts[-1].append(i)
-        room -= size
+    parts = parts_within(call.spans, lambda i: slot_size(base, call, i), most)
     if len(parts) == 1:
         return [call]
     composed = [(part, [i for i in part if i in call.fields]) for part in parts]

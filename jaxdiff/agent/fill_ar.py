@@ -6,20 +6,18 @@ decoded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from jaxdiff.agent.filled import Filling
 from jaxdiff.agent.frozen_branches import settle
 from jaxdiff.agent.frozen_context import KEY_TOKENS, append, free_slots, open_context, padded, read_keys
 from jaxdiff.agent.frozen_values import Decision, asked_fields, decide, longest_value, value_width
+from jaxdiff.agent.parts import parts_within
 from jaxdiff.agent.prefix import ToolPrefix
 from jaxdiff.agent.prompting import key_ids, query_prompt
 from jaxdiff.agent.value_tables import field_tables
 from jaxdiff.base.buckets import bucket
 from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.schema.fields import Field
 from jaxdiff.schema.tools import Tool
 
 # By how much ` none` must beat the best value, in nats; chosen on rows of the training packs (benchmarks/RESULTS.md).
@@ -51,7 +49,9 @@ def fill_ar(
     # Behind what is kept of the last row, its padding must fit too.
     sizes = {field.name: len(keys[field.name]) + longest_value(base, field) for field in fields}
     decisions: dict[str, Decision] = {}
-    for part in _parts(fields, sizes, free_slots(base, known.prefix, ids) - widest - width):
+    # Where an answer with all fields may have no room, later parts are blind to those before.
+    room = free_slots(base, known.prefix, ids) - widest - width
+    for part in parts_within(fields, lambda field: sizes[field.name], room):
         context = open_context(base, known.prefix, ids, sum(sizes[field.name] for field in part) + widest + width)
         for i, field in enumerate(part):
             key = keys[field.name] if i else keys[field.name][len(newline) :]
@@ -65,16 +65,3 @@ def fill_ar(
         # Each field is decoded after the ones before it, which must be those of the call.
         return fill_ar(base, tool, known, query, none_margin=none_margin, present=settled.names)
     return settled.filling(query, "ar")
-
-
-def _parts(fields: list[Field], sizes: Mapping[str, int], room: int) -> list[list[Field]]:
-    """The fields, or where an answer with all of them may have no room, parts that are blind to those before."""
-    parts: list[list[Field]] = [[]]
-    left = room
-    for field in fields:
-        if parts[-1] and sizes[field.name] > left:
-            parts.append([])
-            left = room
-        parts[-1].append(field)
-        left -= sizes[field.name]
-    return parts

@@ -9,8 +9,9 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from jaxdiff.schema.fields import Field, Kind, escape_pointer, unescape_pointer
+from jaxdiff.schema.scaffold.lookup import KEY, VALUE
 
-_ITEM, _KEY, _VALUE = "~item", "~key", "~value"
+_ITEM = "~item"
 # A field's name, or what is below, by token.
 _Part: TypeAlias = "str | dict[str, _Part]"
 
@@ -90,12 +91,12 @@ def _holds_other_kind(place: dict[str, _Part], token: str) -> bool:
 
 def names_entry(field: Field) -> bool:
     """Whether the field is the name of an entry of a map."""
-    return field.pointer.rpartition("/")[2].startswith(_KEY)
+    return field.pointer.rpartition("/")[2].startswith(KEY)
 
 
 def is_entry(field: Field) -> bool:
     """Whether the field is the name or the value of an entry of a map."""
-    return field.pointer.rpartition("/")[2].startswith((_KEY, _VALUE))
+    return field.pointer.rpartition("/")[2].startswith((KEY, VALUE))
 
 
 def with_required(fields: Sequence[Field], names: Collection[str]) -> frozenset[str]:
@@ -114,13 +115,13 @@ def with_required(fields: Sequence[Field], names: Collection[str]) -> frozenset[
 
 def _is_required_by(field: Field, pointers: Collection[str]) -> bool:
     above, _, last = field.pointer.rpartition("/")
-    if last.startswith(_KEY):
-        value = f"{above}/{_VALUE}{last.removeprefix(_KEY)}"
+    if last.startswith(KEY):
+        value = f"{above}/{VALUE}{last.removeprefix(KEY)}"
         if any(pointer == value or pointer.startswith(f"{value}/") for pointer in pointers):
             return True
-    whole = field.pointer if last.startswith(_VALUE) else field.required_with
+    whole = field.pointer if last.startswith(VALUE) else field.required_with
     outer, _, token = whole.rpartition("/")
-    if token.startswith(_VALUE) and f"{outer}/{_KEY}{token.removeprefix(_VALUE)}" in pointers:
+    if token.startswith(VALUE) and f"{outer}/{KEY}{token.removeprefix(VALUE)}" in pointers:
         return True
     inside = f"{field.required_with}/"
     return bool(field.required_with) and any(pointer.startswith(inside) for pointer in pointers)
@@ -148,13 +149,13 @@ class _Settling:
         """The value of a part that has names."""
         found: dict[str, Any] = {}
         for token, inside in part.items():
-            if not token.startswith((_KEY, _VALUE)):
+            if not token.startswith((KEY, VALUE)):
                 name = unescape_pointer(token)
                 found[name] = self.settled(inside, f"{path}/{escape_pointer(name)}")
         for number in sorted(
-            {token.removeprefix(_KEY).removeprefix(_VALUE) for token in part if token.startswith((_KEY, _VALUE))}
+            {token.removeprefix(KEY).removeprefix(VALUE) for token in part if token.startswith((KEY, VALUE))}
         ):
-            self._settle_entry(part.get(_KEY + number), part.get(_VALUE + number), path, found)
+            self._settle_entry(part.get(KEY + number), part.get(VALUE + number), path, found)
         return found
 
     def _settle_entry(self, key: _Part | None, value: _Part | None, path: str, found: dict[str, Any]) -> None:
@@ -195,14 +196,14 @@ def _look(value: Any, pointer: str) -> tuple[str, Any] | None:
             continue
         if not isinstance(value, dict) or token.startswith(_ITEM):
             return None
-        kind = next((kind for kind in (_KEY, _VALUE) if token.startswith(kind)), None)
+        kind = next((kind for kind in (KEY, VALUE) if token.startswith(kind)), None)
         name: str | None = unescape_pointer(token)
         if kind is not None:
             name = next(islice(value, int(token.removeprefix(kind)), None), None)
         if name is None or name not in value:
             return None
         path += f"/{escape_pointer(name)}"
-        value = name if kind == _KEY else value[name]
+        value = name if kind == KEY else value[name]
     return path, value
 
 

