@@ -22,6 +22,7 @@ from jaxdiff.runtime.compilation import keep_compiled_programs
 from .compile_cli import compile_main
 from .data_cli import data_main
 from .engine.curve import draw_curve
+from .engine.sinks import log_in_to_wandb
 from .evaluation.evaluate import evaluate
 from .evaluation.validate import figures, validation_rows
 from .heads.recipes import RECIPES
@@ -100,12 +101,14 @@ def train(settings: TrainSettings) -> Path:
 
 def _require_packages(settings: TrainSettings) -> None:
     """Raises ConfigError where the plain install lacks what is needed: before hours of reading, not after."""
-    needed = ["grain", "matplotlib"] + ["tensorboardX"] * settings.tensorboard + ["wandb"] * bool(settings.wandb)
+    needed = ["grain", "matplotlib"] + ["tensorboardX"] * settings.tensorboard
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
             f"training needs {', '.join(missing)}: pip install 'jaxdiff[train]' (in a checkout '.[train]')"
         )
+    if settings.wandb and jax.process_index() == 0:
+        log_in_to_wandb(settings.wandb)
 
 
 def _require_same_run(settings: TrainSettings) -> None:

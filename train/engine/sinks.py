@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from jaxdiff.errors import ConfigError
 from .watch import Sink
 
 METRICS_FILE = "metrics.jsonl"
+_WANDB_RUN = "wandb_run.txt"
 
 
 def sinks(folder: Path, first_step: int, tensorboard: bool, wandb_project: str | None, settings: Any) -> list[Sink]:
@@ -72,17 +74,45 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-    """A run of Weights & Biases, gone on with where the folder knows it."""
+    """A run of Weights & Biases, gone on with where the folder knows it. Raises ConfigError where it cannot begin."""
 
     def __init__(self, project: str, folder: Path, settings: Any):
+        import wandb
+
+        folder.mkdir(parents=True, exist_ok=True)
+        # Two machines may have folders of the same name in one project.
+        kept = folder / _WANDB_RUN
+        if not kept.is_file():
+            kept.write_text(secrets.token_hex(8) + "\n", encoding="utf-8")
+        name, number = folder.resolve().name, kept.read_text(encoding="utf-8").strip()
         try:
-            import wandb
-        except ImportError as error:
-            raise ConfigError(f"wandb={project!r} needs the package wandb: pip install wandb") from error
-        self._run = wandb.init(project=project, dir=str(folder), config=settings, id=folder.name, resume="allow")
+            self._run = wandb.init(
+                project=project, dir=str(folder), name=name, id=number, config=settings, resume="allow"
+            )
+        except wandb.Error as error:
+            raise _refused(project, error) from error
+        # Steps of its own never go back, as those of a run do that was killed and goes on from a checkpoint.
+        self._run.define_metric("*", step_metric="step")
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        self._run.log(dict(metrics), step=step)
+        self._run.log({"step": step, **metrics})
 
     def close(self) -> None:
         self._run.finish()
+
+
+def log_in_to_wandb(project: str) -> None:
+    """Raises ConfigError where Weights & Biases is not to be had; asks for its key on a terminal."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise ConfigError(f"wandb={project!r} needs the package wandb: pip install wandb") from error
+    try:
+        wandb.login()
+    except wandb.Error as error:
+        raise _refused(project, error) from error
+
+
+def _refused(project: str, error: Exception) -> ConfigError:
+    reason = " ".join(str(error).split())
+    return ConfigError(f"wandb={project!r}: {reason} WANDB_MODE=offline logs into the run's folder.")
