@@ -1,7 +1,8 @@
 """Samplers side by side on composed values: fields that the head composes, on rows of the validation packs.
 
 Every query is read once; each sampler fills the same calls, told which fields they have, one at a time as for a user.
-Which fields are composed does not depend on the sampler. Samplers that draw are measured with several seeds. A sampler
+Which fields are composed does not depend on the sampler: those whose words do not give the value, or with --every-value
+all that are not chosen from a list, which are many more. Samplers that draw are measured with several seeds. A sampler
 that the head was not trained for is named with the reason.
 """
 
@@ -10,14 +11,17 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 from rich.console import Console
 from rich.progress import track
 
 from benchmarks import report
 from benchmarks.accuracy import spread
+from jaxdiff.agent import fill_diffusion
 from jaxdiff.agent.asked import Asked
 from jaxdiff.agent.filled import Filling, FillTrace
 from jaxdiff.agent.heads import Head, find_head
@@ -80,10 +84,12 @@ def main(argv: list[str] | None = None) -> None:
     head = find_head(base, options.head)
     if head is None:
         raise HeadMismatch(f"the head of the package was trained for another base than {base.name!r}")
-    cases = composed_cases(base, head, spread(validation_rows(), options.limit))
-    if not cases:
-        raise InputError(f"limit={options.limit} leaves no row with a composed value")
-    compare(base, head, cases, options)
+    # No probability reaches 2: no words of the query are taken.
+    with patch.object(fill_diffusion, "COPIED", 2.0) if options.every_value else nullcontext():
+        cases = composed_cases(base, head, spread(validation_rows(), options.limit))
+        if not cases:
+            raise InputError(f"limit={options.limit} leaves no row with a composed value")
+        compare(base, head, cases, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS), help="default: all")
     parser.add_argument("--steps", nargs="+", type=int, default=list(STEPS), help="denoising steps (default: 1 2 4 8)")
     parser.add_argument("--seeds", type=int, default=3, help="of samplers that draw (default: 3)")
+    parser.add_argument("--every-value", action="store_true", help="compose what the query says word for word too")
     parser.add_argument("--limit", type=int, help="so many rows, spread evenly over the tools (default: all)")
     return parser
 
@@ -191,8 +198,8 @@ def compare(base: FrozenBase, head: Head, cases: Sequence[Case], options: argpar
                 f"{sum(score.seconds):.1f}",
             )  # fmt: skip
     figures = {
-        "base": base.name, "head": options.head, "per_tool": PER_TOOL, "seed": SEED, "calls": len(cases),
-        "composed": composed, "not_said": unsaid, "samplers": found,
+        "base": base.name, "head": options.head, "every_value": options.every_value, "per_tool": PER_TOOL,
+        "seed": SEED, "calls": len(cases), "composed": composed, "not_said": unsaid, "samplers": found,
     }  # fmt: skip
     report.publish("samplers", shown, figures)
 

@@ -38,6 +38,9 @@ from jaxdiff.schema.branches import Branches, allowed_candidates
 from jaxdiff.schema.fields import Field
 from jaxdiff.schema.values import valid_value, write_value
 
+# Probability from which words of the query are taken for a value.
+COPIED = 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class ReaderHead:
@@ -163,7 +166,7 @@ def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) 
     }
     given = {i for i, span in found_spans.items() if span.understood or i in apart}
     copied = probability(seen["copied"])
-    composed = [i for i in spans if copied[i] < 0.5 or i not in given]
+    composed = [i for i in spans if copied[i] < COPIED or i not in given]
     return _Plan(
         reading, fields, taken.branches, present, taken.wanted, spans, apart, composed, said, taken.presence, candidates
     )

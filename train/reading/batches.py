@@ -134,14 +134,15 @@ def pad_labels(labels: Sequence[RowLabels], fields: int, query: int, candidates:
 
 
 def slot_places(label: RowLabels, order: Sequence[int]) -> list[tuple[int, int]]:
-    """(number of the slot, its first position) of the slots that the canvas has room for."""
-    places, place = [], 0
+    """(number of the slot, its first position) in the given order; where room is short, copied values are left out."""
+    kept, room = set(), CANVAS
     for k in sorted(order, key=label.slot_copied):
-        size = label.slots[k][2]
-        if place + size <= CANVAS:
-            places.append((k, place))
-            place += size
-    return places
+        if label.slots[k][2] <= room:
+            kept.add(k)
+            room -= label.slots[k][2]
+    chosen = [k for k in order if k in kept]
+    ends = np.cumsum([label.slots[k][2] for k in chosen]).tolist()
+    return list(zip(chosen, [0, *ends], strict=False))
 
 
 def _lay_teaching(
@@ -163,7 +164,7 @@ def _lay_teaching(
 
 
 def lay_canvas(labels: Sequence[RowLabels], orders: Sequence[Sequence[int]], null_id: int) -> tuple[Canvas, np.ndarray]:
-    """Slots of each row: values that must be composed first, then others in the row's order, as many as fit."""
+    """Slots of each row in its order, as many as fit; values that must be composed have the first claim."""
     shape = (len(labels), CANVAS)
     field, offset = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
     tokens = np.full(shape, null_id, np.int32)
