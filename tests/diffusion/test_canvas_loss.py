@@ -9,7 +9,7 @@ import pytest
 
 from jaxdiff.diffusion.corruption import corrupt_batch
 from jaxdiff.diffusion.reader import head as reader
-from jaxdiff.diffusion.reader.canvas_loss import canvas_loss
+from jaxdiff.diffusion.reader.canvas_loss import SAMPLED_VOCABULARY, canvas_loss, scored_vocabulary
 from jaxdiff.diffusion.schedules import LogLinear
 from jaxdiff.errors import ConfigError
 from tests.diffusion.reader_rows import random_params
@@ -98,3 +98,16 @@ def test_on_policy_rows_show_the_heads_own_guesses():
     own_gold = BATCH.replace(labels=BATCH.labels.replace(tokens=np.where(canvas.value_mask, best, BATCH.labels.tokens)))
     same = float(parts_of(own_gold, on_policy=1.0)["canvas"])
     assert same == pytest.approx(float(parts_of(own_gold)["canvas"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("rows", [4, 64])
+def test_every_token_of_a_batch_stands_for_itself_and_null_does_in_any_batch(rows):
+    config = dataclasses.replace(CONFIG, vocab_size=49152, canvas_vocab_size=49154, mask_id=49152, null_id=49153)
+    tokens = np.full((rows, 48), config.null_id, np.int32)
+    tokens[:, :16] = np.random.default_rng(0).integers(0, 49152, (rows, 16))
+    sample = scored_vocabulary(KEY, config, jnp.asarray(tokens))
+    weight = dict(zip(np.asarray(sample.ids).tolist(), np.asarray(sample.log_weight).tolist(), strict=True))
+    assert {weight[token] for token in np.unique(tokens).tolist()} == {0.0}
+    assert weight[config.mask_id] == -np.inf
+    others = [token for token in weight if token >= 0 and token not in set(tokens.ravel().tolist()) | {config.mask_id}]
+    assert 0.9 * SAMPLED_VOCABULARY < len(others) <= SAMPLED_VOCABULARY

@@ -169,6 +169,25 @@ def test_a_sure_span_is_copied_token_by_token(plain):
     np.testing.assert_array_equal(pointer.argmax(-1)[real], 1 + plain.canvas.offset[real])
 
 
+def test_a_slot_that_has_grown_beyond_the_longest_span_goes_on_copying(plain):
+    composer, width, behind = plain.params["canvas"], 80, 50
+    still = {name: np.zeros_like(value) for name, value in composer["pointer"].items()}
+    params = plain.params | {"canvas": composer | {"pointer": still, "shift": np.float32(3)}}
+    more = width - plain.encoding.token_mask.shape[1]
+    start = np.full((*plain.encoding.span_start.shape[:2], width), -8, np.float32)
+    start[:, :, 1] = np.log(0.9)
+    encoding = plain.encoding.replace(
+        span_start=start,
+        token_mask=np.ones((ROWS, width), bool),
+        token_ids=np.pad(plain.encoding.token_ids, ((0, 0), (0, more))),
+        tokens=np.pad(plain.encoding.tokens, ((0, 0), (0, 0), (0, more), (0, 0))),
+    )
+    canvas = dataclasses.replace(plain.canvas, offset=plain.canvas.offset + behind)
+    pointer = np.asarray(mixture(params, CONFIG, encoding, canvas, plain.tokens, plain.t, plain.embedding).pointer)
+    real = canvas.exists
+    np.testing.assert_array_equal(pointer.argmax(-1)[real], 1 + canvas.offset[real])
+
+
 def test_the_whole_head_in_one_call(plain):
     features = Features(canvas=plain.canvas, query=plain.query, embedding=plain.embedding)
     got = jax.jit(reader.predict, static_argnums=1)(plain.params, CONFIG, features, plain.tokens, plain.t)

@@ -1,5 +1,7 @@
 """The reader's loss against plain Python loops over what the head answers; what it trains and what it leaves alone."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,6 +94,18 @@ def test_parts_equal_plain_loops(batch, parts):
         assert parts[name] == pytest.approx(value / fields, rel=1e-4, abs=1e-6), name
     assert 0 < right < fields
     assert parts["accuracy"] == pytest.approx(right / fields)
+
+
+def test_a_span_longer_than_any_that_can_be_named_is_not_asked_for(batch, parts, monkeypatch):
+    lengths = (batch.labels.end - batch.labels.start)[batch.labels.start >= 0]
+    assert 0 < (lengths < 1).sum() < len(lengths)
+    short = batch.labels.end - batch.labels.start < 1
+    alone = batch.replace(labels=dataclasses.replace(batch.labels, end=np.where(short, batch.labels.end, -1)))
+    _, asked = value_of(random_params(CONFIG), CONFIG, SCHEDULE, KEY, alone)
+    monkeypatch.setattr("jaxdiff.diffusion.reader.loss.MAX_SPAN", 1)
+    _, found = loss(random_params(CONFIG), CONFIG, SCHEDULE, KEY, batch)
+    assert float(found["end"]) == pytest.approx(float(asked["end"]), rel=1e-5)
+    assert 0 < float(found["end"]) < parts["end"]
 
 
 def test_canvas_part_equals_the_exact_one_where_the_sample_is_the_whole_vocabulary():

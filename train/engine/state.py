@@ -52,11 +52,14 @@ class TrainState:
     ) -> TrainState:
         """The state after one update. gradients: {"base": ..., "head": ...}, "base" being {} where `base` is None.
 
-        The base is not returned: its update is zero by construction (see `make_optimizer`).
+        The base is not returned: its update is zero by construction (see `make_optimizer`). The average's decay begins
+        small, so that little is left in it of the random first parameters: min(ema_decay, (1 + n) / (10 + n)) after n
+        updates, as `num_updates` of TensorFlow's ExponentialMovingAverage.
         """
         updates, opt_state = optimizer.update(gradients, self.opt_state, _params(base, self.head))
         head = optax.apply_updates(self.head, updates["head"])
-        ema = None if self.ema is None else jax.tree.map(partial(_moved, 1 - ema_decay), self.ema, head)
+        share = 1 - jnp.minimum(ema_decay, (1 + self.step) / (10 + self.step)).astype(jnp.float32)
+        ema = None if self.ema is None else jax.tree.map(partial(_moved, share), self.ema, head)
         return dataclasses.replace(self, step=self.step + 1, head=head, opt_state=opt_state, ema=ema)
 
 

@@ -47,7 +47,6 @@ class Composer(nn.Module):
         c = self.config
         owner = jnp.maximum(canvas.field, 0)
         exists = canvas.exists & canvas.value_mask
-        offset = jnp.clip(canvas.offset, 0, MAX_SPAN - 1)
 
         dense = partial(nn.Dense, dtype=self.dtype)
         norm = partial(nn.LayerNorm, dtype=self.dtype)
@@ -55,7 +54,8 @@ class Composer(nn.Module):
 
         x = dense(c.hidden, name="token")(inputs)
         x += _pick(encoding.fields.astype(self.dtype), owner)
-        x += embed(MAX_SPAN, c.hidden, name="offset")(offset)
+        # Slots that grow beyond the longest span that was trained on share its last place.
+        x += embed(MAX_SPAN, c.hidden, name="offset")(jnp.clip(canvas.offset, 0, MAX_SPAN - 1))
         x += embed(c.kinds, c.hidden, name="kind")(jnp.take_along_axis(encoding.field_kind, owner, axis=1))
         if c.time_conditioning:
             x += dense(c.hidden, name="time")(t[:, None])[:, None]
@@ -75,7 +75,7 @@ class Composer(nn.Module):
             # Nothing can be copied from a query without tokens.
             copy_gate=jnp.where(encoding.token_mask.any(-1)[:, None] & ("copying" not in c.without), gate, NOTHING),
             query=dense(c.embedding, name="vocabulary")(x).astype(jnp.float32),
-            pointer=self._pointer(x, encoding, owner, offset),
+            pointer=self._pointer(x, encoding, owner, canvas.offset),
         )
 
     def _pointer(self, x: Array, encoding: Encoding, owner: Array, offset: Array) -> Array:

@@ -24,6 +24,8 @@ from jaxdiff.diffusion.schedules import NoiseSchedule
 from jaxdiff.errors import ConfigError
 
 # Vocabulary entries that a training step scores: those that stand on the batch's canvases, and others drawn at random.
+# Most of a canvas is <NULL>: so many different tokens a row, or so many in all, are more than a batch has.
+KNOWN_OF_A_ROW = 20
 KNOWN_VOCABULARY = 640
 SAMPLED_VOCABULARY = 1024
 
@@ -50,7 +52,7 @@ def canvas_loss(
     if config.prompt_dropout:
         hidden = jax.random.bernoulli(unseen, config.prompt_dropout, tokens.shape[:1])
         encoding = without_query(encoding, hidden)
-    vocabulary = _vocabulary(sample, config, tokens)
+    vocabulary = scored_vocabulary(sample, config, tokens)
     corrupted, t = corrupt_batch(schedule, noise, tokens, value_mask, config.mask_id)
     if config.on_policy:
         masks = jnp.where(value_mask, config.mask_id, tokens)
@@ -78,9 +80,12 @@ def canvas_loss(
     return parts
 
 
-def _vocabulary(key: Array, config: ReaderConfig, tokens: Array) -> VocabularySample:
-    standing = jnp.append(tokens.ravel(), jnp.array([config.null_id, config.mask_id], jnp.int32))
-    known = jnp.unique(standing, size=KNOWN_VOCABULARY, fill_value=-1)
+def scored_vocabulary(key: Array, config: ReaderConfig, tokens: Array) -> VocabularySample:
+    """What a step scores: the tokens [B, N] of its canvases and <NULL>, and others that stand for all the rest."""
+    room = min(config.canvas_vocab_size, max(KNOWN_VOCABULARY, KNOWN_OF_A_ROW * tokens.shape[0]))
+    # <NULL> has the largest identifiers beside <MASK>: `unique`, which keeps the smallest, would let go of it first.
+    standing = jnp.unique(jnp.where(tokens == config.null_id, -1, tokens), size=room + 1, fill_value=-1)
+    known = jnp.append(standing, jnp.array([config.null_id, config.mask_id], jnp.int32))
     sample = sample_vocabulary(key, known, config.canvas_vocab_size, SAMPLED_VOCABULARY)
     # <MASK> is never an answer.
     log_weight = jnp.where(sample.ids == config.mask_id, -jnp.inf, sample.log_weight)

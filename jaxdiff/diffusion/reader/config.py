@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxdiff.errors import ConfigError
 
-# Longest span, in tokens, that is told apart by its length.
+# Tokens of a span are fewer or as many; a value that is said in more is composed.
 MAX_SPAN = 48
 
 # What can be left out, to see what it brings.

@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.reader.canvas_loss import canvas_loss
-from jaxdiff.diffusion.reader.config import ReaderConfig
+from jaxdiff.diffusion.reader.config import MAX_SPAN, ReaderConfig
 from jaxdiff.diffusion.reader.head import Params, encode
 from jaxdiff.diffusion.reader.trunk import Encoding
 from jaxdiff.diffusion.schedules import NoiseSchedule
@@ -45,9 +45,11 @@ def loss(
     present = optax.sigmoid_binary_cross_entropy(encoding.presence, labels.presence.astype(jnp.float32))
     copied = optax.sigmoid_binary_cross_entropy(encoding.copied, labels.copied.astype(jnp.float32))
     end = jnp.take_along_axis(encoding.span_end, jnp.maximum(labels.start, 0)[..., None, None], axis=2)[:, :, 0]
+    # No span is as long as that: such words are a value that the head cannot name.
+    ends = jnp.where(labels.end - labels.start < MAX_SPAN, labels.end, -1)
     parts = {
         "start": _cross_entropy(encoding.span_start, labels.start).sum() / fields,
-        "end": _cross_entropy(end, labels.end).sum() / fields,
+        "end": _cross_entropy(end, ends).sum() / fields,
         "candidate": _cross_entropy(encoding.candidates, labels.candidate).sum() / fields,
         "presence": jnp.where(mask, present, 0.0).sum() / fields,
         "copied": jnp.where(labels.copied >= 0, copied, 0.0).sum() / fields,

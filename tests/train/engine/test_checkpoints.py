@@ -74,9 +74,9 @@ def test_training_moves_the_head_and_its_average():
     assert loss({"base": BASE, "head": state.head}, key) < loss({"base": BASE, "head": start.head}, key)
     average = start.head
     now = fresh()
-    for _ in range(9):
-        now = update(now)
-        average = jax.tree.map(lambda old, new: 0.9 * old + 0.1 * new, average, now.head)
+    for number in range(9):
+        now, decay = update(now), min(0.9, (1 + number) / (10 + number))
+        average = jax.tree.map(lambda old, new, decay=decay: decay * old + (1 - decay) * new, average, now.head)
     for one, other in zip(jax.tree.leaves(state.ema), jax.tree.leaves(average), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
     assert fresh(ema=False).ema is None

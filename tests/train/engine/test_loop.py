@@ -77,7 +77,8 @@ def plain_run(settings: TrainSettings):
         gradient = jax.grad(lambda w, key=key, step=step: loss(start() | {"w": w}, key, batch_of(step))[0])(w)
         updates, state = optimizer.update(gradient, state)
         w = w + updates
-        average = settings.ema_decay * average + (1 - settings.ema_decay) * w
+        decay = min(settings.ema_decay, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * w
     return average
 
 
