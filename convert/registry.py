@@ -10,9 +10,9 @@ from pathlib import Path
 
 from jaxdiff.base.card import CARD_FILE, read_card
 from jaxdiff.errors import WeightsError
+from jaxdiff.runtime.exclusive import exclusive
 
 from .convert import convert
-from .exclusive import exclusive
 from .fetch import DEFAULT_REQUIREMENT, fetch_default_weights, fetch_hub
 
 DEFAULT_NAME = "smollm2-135m"

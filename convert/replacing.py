@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jaxdiff.errors import WeightsError
-
-from .exclusive import exclusive
+from jaxdiff.runtime.exclusive import exclusive
 
 
 @contextmanager

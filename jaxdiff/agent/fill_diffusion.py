@@ -21,6 +21,7 @@ from jaxdiff.agent.asked import Asked, Present
 from jaxdiff.agent.assignment import Span, understood
 from jaxdiff.agent.compose import compose
 from jaxdiff.agent.composition import Composed, Composition
+from jaxdiff.agent.evidence import FLOOR
 from jaxdiff.agent.filled import FilledField, Filling
 from jaxdiff.agent.items_apart import ItemsApart, items_apart
 from jaxdiff.agent.presence import FieldWords, probability, take
@@ -152,7 +153,7 @@ def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) 
     """seen: this row's part of the encoding."""
     whole, query, offsets = reading.tool.fields, reading.query, reading.offsets
     words = FieldWords(whole, query, offsets, seen["span_start"], seen["span_end"])
-    listed = {i: seen["candidates"][i, : len(field.candidates)] for i, field in enumerate(whole) if field.candidates}
+    listed = {i: _of_all(seen["candidates"][i], field) for i, field in enumerate(whole) if field.candidates}
     taken = take(words, probability(seen["presence"][: len(whole)]), present, candidates=listed)
     fields, spans, said = taken.fields, taken.spans, taken.named
     candidates = {i: values[allowed_candidates(whole[i], fields[i])] for i, values in listed.items()}
@@ -170,6 +171,12 @@ def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) 
     return _Plan(
         reading, fields, taken.branches, present, taken.wanted, spans, apart, composed, said, taken.presence, candidates
     )
+
+
+def _of_all(logprob: np.ndarray, field: Field) -> np.ndarray:
+    """A field's candidates [C], where those that were not read for their number are improbable: words may name them."""
+    count = len(field.candidates)
+    return np.pad(logprob[:count], (0, max(0, count - len(logprob))), constant_values=FLOOR)
 
 
 def _filling(plan: _Plan, composed: Composed | None) -> Filling:

@@ -130,3 +130,14 @@ def test_descriptions_give_way_where_a_tool_is_too_long(monkeypatch):
     assert len(bare) < len(tool_prompt(BASE, tool).ids) < len(whole)
     monkeypatch.setattr(prompting, "PROMPT_TOKENS", (1,))
     assert tool_prompt(BASE, tool).ids == bare
+
+
+@pytest.mark.parametrize("fill", ["diffusion", "parallel", "ar"])
+def test_a_list_with_more_values_than_are_read_gives_one_of_them(fill, monkeypatch):
+    for module in (key_block, prompting):
+        monkeypatch.setattr(module, "MAX_CANDIDATES", 8)
+    colours = "amber beige coral denim ebony fawn gold hazel ivory jade khaki lilac".split()
+    tool = tool_of({"colour": {"enum": colours}, "count": {"type": "integer"}}, ("colour",))
+    agent = Agent(BASE, reader_head(BASE), None, Options(fill))
+    answer = agent("Paint 12 doors please", tools=[{"name": "paint", "parameters": tool.parameters}], mode="tool")
+    assert answer.calls[0].arguments["colour"] in colours

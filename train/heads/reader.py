@@ -12,13 +12,14 @@ from jax import Array
 from jaxdiff.agent.reading import reader_config
 from jaxdiff.config import BaseConfig
 from jaxdiff.diffusion.batch import Batch
-from jaxdiff.diffusion.features import QueryFeatures
 from jaxdiff.diffusion.reader import head as reader
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.loss import loss
 from jaxdiff.diffusion.schedules import NoiseSchedule, schedule_by_name
+from jaxdiff.sharding import batch_sharding, replicated
 
-from ..reading.statistics import set_statistics
+from ..engine.feed import host_rows, place
+from ..reading.statistics import Moments, moments, set_statistics
 from ..settings import TrainSettings
 from .options import head_options
 from .training import BatchSource, Evaluate, Show, Trained, train_head
@@ -42,14 +43,22 @@ def train_reader(
 ) -> Trained:
     """Trains a reader, from the newest checkpoint in `settings.out` if there is one."""
     config = reader_config(base, **head_options(settings.head_config, ReaderConfig))
-    # Batches of steps that are never reached; every process measures on all of their rows.
-    measured = [_features(source, settings.steps + i) for i in range(STATISTICS_BATCHES)]
-    params = set_statistics(reader.init(jax.random.key(settings.seed), config), measured)
+    params = set_statistics(reader.init(jax.random.key(settings.seed), config), _measured(settings, source))
     step_loss = partial(reader_loss, config, schedule_by_name("log_linear"), jnp.dtype(settings.head_dtype))
     return train_head(settings, source, config, params, step_loss, show, evaluate)
 
 
-def _features(source: BatchSource, step: int) -> QueryFeatures:
-    seen: Batch = jax.device_get(jax.jit(source.read)(source.base, source.rows.batch(step)))
-    assert seen.features.query is not None  # what a reader's rows are
-    return seen.features.query
+def _measured(settings: TrainSettings, source: BatchSource) -> list[dict[str, Moments]]:
+    """Of batches of steps that are never reached, as many rows at once as a step reads; the same in every process."""
+    rows = settings.batch_size // settings.microbatches
+    sharding = None if source.mesh is None else batch_sharding(source.mesh)
+    own = host_rows(rows, sharding)
+
+    @partial(jax.jit, out_shardings=None if source.mesh is None else replicated(source.mesh))
+    def measure(base: Any, batch: Any) -> dict[str, Moments]:
+        seen: Batch = source.read(base, batch)
+        assert seen.features.query is not None  # what a reader's rows are
+        return moments(seen.features.query)
+
+    batches = (source.rows.batch(settings.steps + i, own) for i in range(STATISTICS_BATCHES))
+    return [jax.device_get(measure(source.base, place(batch, rows, sharding))) for batch in batches]

@@ -99,7 +99,8 @@ def prepare(settings: TrainSettings, features: Path, say: Callable[[str], None])
     )
     frozen = base.params if online else frozen_part(base)
     if mesh is not None and not online:
-        frozen = jax.device_put(frozen, replicated(mesh))
+        # By way of the host: what lies on a device of one process cannot be laid on those of all.
+        frozen = jax.device_put(jax.device_get(frozen), replicated(mesh))
     batches = BatchSource(
         fingerprint=base.fingerprint,
         base=frozen,

@@ -23,7 +23,7 @@ from jaxdiff.schema.tools import Tool, parse_tools
 from ..data.drawing import ALL_ROWS, Drawing
 from ..data.rows import Row
 from .passes import passes, up
-from .row_store import Part, Progress, RowStore, is_complete, new_store
+from .row_store import Part, Progress, RowStore, new_store
 
 # Few sizes mean few programs to compile; longer prompts and canvases are not trained on.
 PROMPT_SLOTS = (64, 128, 256)
@@ -46,8 +46,8 @@ def extract_canvases(
     Rows too long for a pass are left out. A row takes 2 N D bytes.
     """
     folder = root / f"{name}-canvas-{_store_key(base, rows)}"
-    if not is_complete(folder):
-        with new_store(folder, STORED) as writer:
+    with new_store(folder, STORED) as writer:
+        if writer is not None:
             done = 0
             for group in passes(base, rows, room=lambda tool: _room(base, tool)):
                 template, prefix = canvas_template(base, group.tool), group.known.prefix
@@ -72,8 +72,8 @@ def _room(base: FrozenBase, tool: Tool) -> int:
 
 
 def _store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
-    """What a store depends on: the base, the prompt's fixed part, tools with their canvases, and queries."""
-    digest = hashlib.sha256(base.fingerprint.encode())
+    """What a store depends on: the base with its type, the prompt's fixed part, tools with their canvases, queries."""
+    digest = hashlib.sha256(f"{base.fingerprint} {np.dtype(base.dtype).name}".encode())
     digest.update(repr((example_ids(base), PROMPT_SLOTS, CANVAS_SLOTS)).encode())
     canvases: dict[str, tuple[int, ...]] = {}
     for row in rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -25,7 +25,7 @@ from jaxdiff.schema.tools import Tool
 
 from ..data.rows import Row
 from .passes import passes, up
-from .row_store import Part, Progress, RowStore, is_complete, new_store
+from .row_store import Part, Progress, RowStore, new_store
 
 # Few sizes mean few programs to compile.
 _SLOTS = (48, 64, 96, 128, 192, 256)
@@ -58,8 +58,8 @@ class FeatureStore(RowStore):
 
 
 def store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
-    """What a store depends on: the base, the prompt's fixed part, tools and queries."""
-    digest = hashlib.sha256(base.fingerprint.encode())
+    """What a store depends on: the base and in which type it computes, the prompt's fixed part, tools and queries."""
+    digest = hashlib.sha256(f"{base.fingerprint} {np.dtype(base.dtype).name}".encode())
     digest.update(repr((example_ids(base), telling_ids(base).tolist(), sorted(PARTS))).encode())
     for row in rows:
         digest.update(json.dumps([row.tool, row.query]).encode())
@@ -74,11 +74,10 @@ def extract(
     Rows too long for a pass are left out, and those of tools with more fields than it holds.
     """
     folder = root / f"{name}-{store_key(base, rows)}"
-    if not is_complete(folder):
-        with new_store(folder, STORED, resume=True) as writer:
+    with new_store(folder, STORED, resume=True) as writer:
+        if writer is not None:
             saved = frozenset(writer.rows)
-            left = [number for number in range(len(rows)) if number not in saved]
-            for done, (place, tool, prompt, evidence) in enumerate(_read_rows(base, [rows[i] for i in left]), 1):
+            for done, (number, tool, prompt, evidence) in enumerate(_read_rows(base, rows, saved), 1):
                 listed = max((len(field.candidates) for field in tool.fields), default=0)
                 sizes = {"F": len(tool.fields), "T": len(prompt.ids), "C": min(listed, _CANDIDATES[-1])}
                 values = {part: np.asarray(getattr(evidence, part)) for part in PARTS}
@@ -86,16 +85,18 @@ def extract(
                     values[part] = values[part][..., None]
                 values["token_ids"] = np.array(prompt.ids, np.int32)[:, None]
                 values["offsets"] = np.array(prompt.offsets, np.int32).reshape(-1, 2)
-                writer.add(left[place], sizes, values)
+                writer.add(number, sizes, values)
                 if done % _SAVED_EVERY == 0:
                     writer.save()
                 if progress is not None:
-                    progress(done, len(left))
+                    progress(done, len(rows) - len(saved))
     return FeatureStore(folder, rows)
 
 
-def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, Tool, QueryPrompt, Evidence]]:
-    """Number, tool, prompt and evidence of each row, tool by tool."""
+def _read_rows(
+    base: FrozenBase, rows: Sequence[Row], saved: Collection[int]
+) -> Iterator[tuple[int, Tool, QueryPrompt, Evidence]]:
+    """Number, tool, prompt and evidence of each row that is not saved, tool by tool."""
     telling = telling_ids(base)
 
     def key_tokens(tool: Tool) -> int:
@@ -104,7 +105,7 @@ def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, Too
     def room(tool: Tool) -> int:
         return _SLOTS[-1] - key_tokens(tool) if len(tool.fields) <= _FIELDS[-1] else 0
 
-    for group in passes(base, rows, room):
+    for group in passes(base, rows, room, saved):
         tool, prefix = group.tool, group.known.prefix
         slots = up(group.longest + key_tokens(tool), _SLOTS)
         listed = max((len(field.candidates) for field in tool.fields), default=0)
@@ -115,6 +116,8 @@ def _read_rows(base: FrozenBase, rows: Sequence[Row]) -> Iterator[tuple[int, Too
         block = build_block(base, asked, group.prompts, sizes)
         evidence = jax.device_get(read_block(base.module, base.params, prefix.cache, prefix.valid, block, telling))
         for i, (number, prompt) in enumerate(zip(group.numbers, group.prompts, strict=True)):
+            if number in saved:
+                continue
             yield number, tool, prompt, jax.tree.map(lambda x, i=i: x[i], evidence)
 
 

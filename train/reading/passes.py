@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from jaxdiff.agent.prefix import PrefixReader, ToolPrefix
@@ -37,8 +37,14 @@ class Pass:
         return max(prompt_tokens(prompt) for prompt in self.prompts)
 
 
-def passes(base: FrozenBase, rows: Sequence[Row], room: Callable[[Tool], int]) -> Iterator[Pass]:
-    """All rows, tool by tool; those whose prompt has more than `room(tool)` tokens are left out."""
+def passes(
+    base: FrozenBase, rows: Sequence[Row], room: Callable[[Tool], int], done: Collection[int] = ()
+) -> Iterator[Pass]:
+    """All rows, tool by tool; those whose prompt has more than `room(tool)` tokens are left out.
+
+    done: numbers of rows that need not be read; passes of such rows alone are left out, the others stay what they are,
+    so that a row is always read in the same company.
+    """
     reader = PrefixReader(base, keep=2)
     by_tool: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
@@ -51,6 +57,8 @@ def passes(base: FrozenBase, rows: Sequence[Row], room: Callable[[Tool], int]) -
         prompts.sort(key=lambda pair: len(pair[1].ids))
         for start in range(0, len(prompts), _ROWS[-1]):
             numbers, chosen = zip(*prompts[start : start + _ROWS[-1]], strict=True)
+            if done and all(number in done for number in numbers):
+                continue
             yield Pass(tool, reader.tool(tool), numbers, chosen)
 
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from jaxdiff.errors import InputError
+from jaxdiff.runtime.exclusive import exclusive
 from jaxdiff.schema.tools import Tool, parse_tools
 
 INDEX = "index.npz"
@@ -39,15 +40,18 @@ class Part:
 class RowStore:
     """A complete store, opened for reading; parts are memory-mapped.
 
-    rows: the rows that were read, in the store's order (those that could not be read are not among them).
+    rows: the rows that were read, in the order of those given, whatever order they were read in (those that could not
+    be read are not among them).
     sizes: by axis, [rows] the length of each row. widths: by part.
     """
 
     def __init__(self, folder: Path, parts: Mapping[str, Part], rows: Sequence[Any]):
         self.folder = folder
         index = np.load(folder / INDEX)
-        self.rows = [rows[i] for i in index["rows"]]
-        self.sizes: dict[str, np.ndarray] = {axis: index[axis] for axis in _axes(parts)}
+        # A row's place in the files.
+        self._places = np.argsort(index["rows"])
+        self.rows = [rows[i] for i in np.sort(index["rows"])]
+        self.sizes: dict[str, np.ndarray] = {axis: index[axis][self._places] for axis in _axes(parts)}
         self.widths = {name: part.width or int(index[f"width_{name}"]) for name, part in parts.items()}
         self._layout = dict(parts)
         self._open()
@@ -57,8 +61,9 @@ class RowStore:
         self._starts: dict[str, np.ndarray] = {}
         self._parts: dict[str, np.ndarray] = {}
         for name, part in self._layout.items():
-            lengths = np.prod([self.sizes[axis] for axis in part.axes], axis=0) * self.widths[name]
-            self._starts[name] = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+            lengths = np.zeros(len(self.rows), np.int64)
+            lengths[self._places] = np.prod([self.sizes[axis] for axis in part.axes], axis=0) * self.widths[name]
+            self._starts[name] = np.concatenate([[0], np.cumsum(lengths)])
             path = _path(self.folder, name, part)
             self._parts[name] = (
                 np.memmap(path, part.dtype, "r") if path.stat().st_size else np.zeros(0, dtype=part.dtype)
@@ -78,7 +83,8 @@ class RowStore:
     def part(self, name: str, row: int) -> np.ndarray:
         """One part of one row, unpadded."""
         shape = [int(self.sizes[axis][row]) for axis in self._layout[name].axes]
-        start, end = self._starts[name][row : row + 2]
+        place = self._places[row]
+        start, end = self._starts[name][place : place + 2]
         return self._parts[name][start:end].reshape(*shape, self.widths[name])
 
     def tool(self, row: int) -> Tool:
@@ -144,26 +150,34 @@ class RowWriter:
         return int(values) * self._widths[name] * np.dtype(part.dtype).itemsize
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether the store is there."""
-    return (folder / INDEX).is_file()
-
-
 @contextmanager
-def new_store(folder: Path, parts: Mapping[str, Part], resume: bool = False) -> Iterator[RowWriter]:
-    """A writer whose store appears as `folder` when the block ends without an error.
+def new_store(folder: Path, parts: Mapping[str, Part], resume: bool = False) -> Iterator[RowWriter | None]:
+    """A writer whose store appears as `folder` when the block ends without an error; None where the store is there.
 
-    resume: it goes on behind the rows that an earlier one saved.
+    Only one process writes a store; others wait, and then find it there. resume: the writer goes on behind the rows
+    that an earlier one saved.
     """
+    if _is_complete(folder):
+        yield None
+        return
     partial = folder.with_name(folder.name + ".partial")
-    if not resume:
-        shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        writer = RowWriter(partial, parts, stack)
-        yield writer
-        writer.save()
-    partial.rename(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder.with_name(folder.name + ".lock")):
+        if _is_complete(folder):
+            yield None
+            return
+        if not resume:
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(exist_ok=True)
+        with ExitStack() as stack:
+            writer = RowWriter(partial, parts, stack)
+            yield writer
+            writer.save()
+        partial.rename(folder)
+
+
+def _is_complete(folder: Path) -> bool:
+    return (folder / INDEX).is_file()
 
 
 def _axes(parts: Mapping[str, Part]) -> list[str]:

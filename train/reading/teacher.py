@@ -28,7 +28,7 @@ from jaxdiff.schema.tools import Tool
 from ..data.labels import Slot
 from .features import FeatureStore, store_key
 from .passes import passes, prompt_tokens, up
-from .row_store import Part, Progress, RowStore, is_complete, new_store
+from .row_store import Part, Progress, RowStore, new_store
 
 # Tokens that are kept of each distribution.
 KEPT = 8
@@ -65,9 +65,9 @@ def extract_teacher(
     """
     digest = hashlib.sha256(repr((store_key(base, store.rows), KEPT, slots)).encode()).hexdigest()[:16]
     folder = root / f"{name}-teacher-{digest}"
-    if not is_complete(folder):
-        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        with new_store(folder, STORED) as writer:
+    with new_store(folder, STORED) as writer:
+        if writer is not None:
+            found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
             for number, ids, logprob in _read_rows(base, store, slots):
                 found[number] = ids, logprob
                 if progress is not None:

@@ -26,7 +26,7 @@ from jaxdiff.base.module import SmolLM
 from jaxdiff.schema.tools import Tool
 
 from ..reading.passes import prompt_tokens, up
-from ..reading.row_store import Part, Progress, RowStore, is_complete, new_store
+from ..reading.row_store import Part, Progress, RowStore, new_store
 
 # Longer queries are not trained on.
 QUERY_TOKENS = 128
@@ -43,11 +43,11 @@ def query_store(
 ) -> RowStore:
     """States of queries; `rows` of the store are the queries. Those longer than `QUERY_TOKENS` are left out."""
     folder = root / f"{name}-{_key(base, [routing_ids(base), *queries])}"
-    if not is_complete(folder):
-        prefix = read(base, routing_ids(base), None)
-        prompts = [(number, query_prompt(base, query)) for number, query in enumerate(queries)]
-        prompts = sorted((p for p in prompts if len(p[1].ids) <= QUERY_TOKENS), key=lambda p: len(p[1].ids))
-        with new_store(folder, QUERIES) as writer:
+    with new_store(folder, QUERIES) as writer:
+        if writer is not None:
+            prefix = read(base, routing_ids(base), None)
+            prompts = [(number, query_prompt(base, query)) for number, query in enumerate(queries)]
+            prompts = sorted((p for p in prompts if len(p[1].ids) <= QUERY_TOKENS), key=lambda p: len(p[1].ids))
             for start in range(0, len(prompts), ROWS[-1]):
                 group = prompts[start : start + ROWS[-1]]
                 states = read_queries(base, prefix, [prompt for _, prompt in group])
@@ -64,8 +64,8 @@ def tool_store(
 ) -> RowStore:
     """States of tools; `rows` of the store are the tools."""
     folder = root / f"{name}-{_key(base, [tool_text(tool) for tool in tools])}"
-    if not is_complete(folder):
-        with new_store(folder, TEXTS) as writer:
+    with new_store(folder, TEXTS) as writer:
+        if writer is not None:
             for number, tool in enumerate(tools):
                 (states,) = read_tools(base, [tool])
                 length = min(len(base.encode(tool_text(tool))), TOOL_TOKENS)
@@ -84,8 +84,8 @@ def pair_store(
     """
     texts = [example_ids(base), *(f"{tool.name}\n{json.dumps(tool.parameters)}\n{query}" for tool, query in pairs)]
     folder = root / f"{name}-{_key(base, texts)}"
-    if not is_complete(folder):
-        with new_store(folder, PAIRS) as writer:
+    with new_store(folder, PAIRS) as writer:
+        if writer is not None:
             for done, (number, opening, hidden) in enumerate(_read_pairs(base, pairs), 1):
                 writer.add(number, {"O": 1}, {"opening": opening[None], "hidden": hidden[None]})
                 if progress is not None:
@@ -165,7 +165,7 @@ def _row(states: Any, row: int) -> dict[str, np.ndarray]:
 
 
 def _key(base: FrozenBase, texts: Sequence[Any]) -> str:
-    digest = hashlib.sha256(base.fingerprint.encode())
+    digest = hashlib.sha256(f"{base.fingerprint} {np.dtype(base.dtype).name}".encode())
     for text in texts:
         digest.update(repr(text).encode())
     return digest.hexdigest()[:16]

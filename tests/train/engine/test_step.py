@@ -13,7 +13,7 @@ from jaxdiff_train.engine.state import TrainState
 from jaxdiff_train.engine.step import make_step
 from jaxdiff_train.heads.reader import reader_loss
 from jaxdiff_train.reading.batches import Batches
-from jaxdiff_train.reading.statistics import set_statistics
+from jaxdiff_train.reading.statistics import moments, set_statistics
 from jaxdiff_train.reading.stored import attach_embedding, frozen_part
 
 STEPS = 4
@@ -32,7 +32,7 @@ def run(tiny, store):
     config = reader_config(tiny.config, hidden=16)
     sizes = [Batches(tiny, [store], [1.0], count, seed=0) for count in (2, 3)]
     params = reader.init(jax.random.key(0), config)
-    params = set_statistics(params, [sizes[0].batch(step).features.query for step in range(3)])
+    params = set_statistics(params, [moments(sizes[0].batch(step).features.query) for step in range(3)])
     traces = []
 
     def loss(params, key, batch):

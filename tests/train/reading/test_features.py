@@ -1,7 +1,9 @@
 """The store of features: what answering reads, to the precision of float16, however the rows are grouped."""
 
 import dataclasses
+import threading
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,10 +12,10 @@ from jaxdiff.schema.tools import parse_tools
 from jaxdiff_train.reading import features
 from jaxdiff_train.reading.batches import pad_queries, to_float32
 from jaxdiff_train.reading.features import PARTS, extract, store_key
-from jaxdiff_train.reading.row_store import is_complete
+from jaxdiff_train.reading.row_store import Part, RowStore, new_store
 from tests.agent.frozen_fills import tiny_base
 from tests.agent.tiny import read_alone
-from tests.train.reader_rows import LONG, PAINT, ROWS, row
+from tests.train.reader_rows import LONG, PAINT, ROWS, SEND, row
 
 MANY = row(
     "level 7, dot",
@@ -132,7 +134,7 @@ def test_an_interrupted_extraction_leaves_nothing_that_passes_for_whole(base, tm
     with pytest.raises(KeyboardInterrupt):
         extract(base, ROWS, tmp_path, "rows", interrupt)
     folder = tmp_path / f"rows-{store_key(base, ROWS)}"
-    assert not folder.exists() and not is_complete(folder)
+    assert not folder.exists()
     calls = []
     store = extract(base, ROWS, tmp_path, "rows", lambda *progress: calls.append(progress))
     assert calls == [(done, len(ROWS)) for done in range(1, len(ROWS) + 1)]
@@ -148,6 +150,44 @@ def test_a_query_too_long_for_a_pass_is_left_out(base, tmp_path):
     too_long = row("q7z " * 90, {"what": "q7z", "colour": "red"})
     store = extract(base, [too_long, LONG, ROWS[0]], tmp_path, "rows")
     assert {kept.query for kept in store.rows} == {LONG.query, ROWS[0].query}
+
+
+def test_rows_stand_in_the_order_given_whatever_order_they_were_read_in(base, tmp_path):
+    """Rows of two tools by turns are read tool by tool."""
+    rows = [row(f"Ann: {'red ' * n}", {"to": "Ann"}, tool=SEND) if n % 2 else SAME_TOOL[n] for n in range(4)]
+    store = extract(base, rows, tmp_path, "rows")
+    assert [kept.query for kept in store.rows] == [kept.query for kept in rows]
+    for i, kept in enumerate(rows):
+        alone = extract(base, [kept], tmp_path, f"row{i}")
+        assert store.words(i).offsets == alone.words(0).offsets
+        for part in PARTS:
+            assert store.part(part, i).shape == alone.part(part, 0).shape
+            np.testing.assert_allclose(
+                store.part(part, i).astype(np.float32), alone.part(part, 0), rtol=1e-2, atol=1e-2, err_msg=part
+            )
+
+
+def test_another_type_of_computation_is_another_store(base):
+    other = dataclasses.replace(base, dtype=jnp.bfloat16)
+    assert store_key(base, ROWS) != store_key(other, ROWS)
+
+
+def test_who_comes_second_waits_and_finds_the_store(tmp_path):
+    folder, parts, found = tmp_path / "store", {"x": Part("T", 1, np.int32)}, []
+
+    def second() -> None:
+        with new_store(folder, parts) as writer:
+            found.append(writer)
+
+    with new_store(folder, parts) as writer:
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive() and not found
+        writer.add(0, {"T": 2}, {"x": np.array([[3], [4]], np.int32)})
+    waiting.join(10)
+    assert found == [None]
+    assert RowStore(folder, parts, ["a row"]).part("x", 0).tolist() == [[3], [4]]
 
 
 def test_an_interrupted_extraction_is_gone_on_with(base, tmp_path, monkeypatch, passes):
@@ -169,7 +209,5 @@ def test_an_interrupted_extraction_is_gone_on_with(base, tmp_path, monkeypatch, 
     assert left == [len(rows) - 8] * (len(rows) - 8) and len(passes) - before <= asked
     assert [kept.query for kept in store.rows] == [kept.query for kept in whole.rows]
     for part in PARTS:
-        for place in range(len(rows)):
-            np.testing.assert_allclose(
-                store.part(part, place).astype(np.float32), whole.part(part, place), rtol=1e-2, atol=1e-2, err_msg=part
-            )
+        same = [np.array_equal(store.part(part, i), whole.part(part, i)) for i in range(len(rows))]
+        assert all(same), part

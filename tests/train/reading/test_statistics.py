@@ -7,7 +7,7 @@ import pytest
 from jaxdiff.agent.reading import reader_config
 from jaxdiff.diffusion.reader import head as reader
 from jaxdiff_train.reading.batches import Batches, pad_queries
-from jaxdiff_train.reading.statistics import set_statistics
+from jaxdiff_train.reading.statistics import moments, set_statistics
 from tests.train.reader_rows import SEND
 
 
@@ -44,7 +44,7 @@ def plain(queries):
 
 
 def test_means_and_scales_are_those_of_numpy(queries, params):
-    trunk = set_statistics(params, queries)["trunk"]
+    trunk = set_statistics(params, [moments(query) for query in queries])["trunk"]
     for name, values in plain(queries).items():
         np.testing.assert_allclose(trunk[name]["statistics_mean"], values.mean(0), rtol=1e-2, atol=1e-2, err_msg=name)
         scale = np.maximum(values.std(0), 1e-2)
@@ -52,7 +52,7 @@ def test_means_and_scales_are_those_of_numpy(queries, params):
 
 
 def test_nothing_else_changes(queries, params):
-    found = set_statistics(params, queries)
+    found = set_statistics(params, [moments(query) for query in queries])
     assert jax.tree.structure(found) == jax.tree.structure(params)
     before = dict(jax.tree_util.tree_leaves_with_path(params))
     changed = set()
@@ -65,7 +65,7 @@ def test_nothing_else_changes(queries, params):
 
 def test_what_no_row_has_keeps_zeros_and_ones(store, params):
     places = [i for i, kept in enumerate(store.rows) if kept.tool == SEND]
-    trunk = set_statistics(params, [pad_queries([(store, i) for i in places], 5, 32, 12)])["trunk"]
+    trunk = set_statistics(params, [moments(pad_queries([(store, i) for i in places], 5, 32, 12))])["trunk"]
     assert not np.any(trunk["candidate_attention"]["statistics_mean"])
     assert np.all(trunk["candidate_attention"]["statistics_scale"] == 1)
     assert np.any(trunk["token_states"]["statistics_mean"])

@@ -122,7 +122,8 @@ def test_requests_begin_at_the_token_that_holds_their_first_letter(tiny, data):
 
 
 def test_the_same_seed_reads_the_same_again_from_disk(tiny, given, files, data, monkeypatch):
-    monkeypatch.setattr(routing_reading, "new_store", None)
+    for name in ("read_queries", "read_tools", "_read_pairs"):
+        monkeypatch.setattr(routing_reading, name, None)
     again = read_data(tiny, files, 1)
     assert again.pairs == data.pairs and again.joins == data.joins and again.held_suites == data.held_suites
 
