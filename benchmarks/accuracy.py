@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     """Measures and prints."""
     options = _parser().parse_args(argv)
     keep_compiled_programs()
-    base = load_base("default")
+    base = load_base(options.base, dtype=options.dtype)
     if options.choose_margin:
         training = spread(training_rows(), options.limit or MARGIN_ROWS)
         choose_margins(base, training, [name for name in options.fills if name in FROZEN_FILLS], options.margins)
@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("--base", default="default", help="name or converted folder (default: default)")
+    parser.add_argument("--dtype", help="in which the base is held and computes (default: as stored)")
     parser.add_argument("--fills", nargs="+", choices=FILLS, default=list(FILLS), help="default: all")
     parser.add_argument("--head", action="append", metavar="PATH", help="a head's folder; may be repeated")
     parser.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")

@@ -25,6 +25,7 @@ from .engine.curve import draw_curve
 from .engine.sinks import log_in_to_wandb
 from .evaluation.evaluate import evaluate
 from .evaluation.validate import figures, validation_rows
+from .heads.options import head_options
 from .heads.recipes import RECIPES
 from .heads.source import Prepared, prepare
 from .heads.training import Evaluate, Trained
@@ -36,7 +37,7 @@ from .settings import TrainSettings, settings_from_args
 
 # Of the validation rows, while training: every so manyth.
 EVALUATED_EVERY = 10
-SETTINGS_FILE = "settings.json"
+SETTINGS_FILE, DATA_FILE = "settings.json", "data.json"
 _TERMINATED = 128 + 15  # what a shell reports of a process that SIGTERM ended
 
 
@@ -76,11 +77,15 @@ def train(settings: TrainSettings) -> Path:
     """Prepares the data, trains, validates, and writes the head; returns its folder. Raises JaxdiffError."""
     started = time.monotonic()
     _require_packages(settings)
-    _require_same_run(settings)
+    _require_possible(settings)
+    _require_same(settings, SETTINGS_FILE, {name: settings.to_dict()[name] for name in _LASTING})
     keep_compiled_programs()
     features = cache_dir() / "features"
     prepared = prepare(settings, features, _say)
-    _remember(settings)
+    data = {entry["name"]: entry["sha256"] for entry in prepared.data}
+    _require_same(settings, DATA_FILE, data)
+    _remember(settings, SETTINGS_FILE, settings.to_dict())
+    _remember(settings, DATA_FILE, data)
     recipe = RECIPES[settings.head]
     during = _evaluation(settings, prepared, features) if settings.evaluate_every else None
     with shown_progress(settings.steps) as show:
@@ -111,26 +116,43 @@ def _require_packages(settings: TrainSettings) -> None:
         log_in_to_wandb(settings.wandb)
 
 
-def _require_same_run(settings: TrainSettings) -> None:
-    """Raises InputError where the folder holds a run with other settings."""
-    place, said = settings.out / SETTINGS_FILE, settings.to_dict()
+def _require_possible(settings: TrainSettings) -> None:
+    """Raises JaxdiffError for what would be refused after the rows are read."""
+    head_options(settings.head_config, RECIPES[settings.head].config)
+    if settings.evaluate_every and settings.reading == "online" and jax.process_count() > 1:
+        raise ConfigError(
+            f"evaluate_every={settings.evaluate_every}: where the base lies on several hosts, no one of them can answer"
+        )
+    try:
+        settings.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out={str(settings.out)!r} cannot be made: {error.strerror}") from error
+
+
+def _require_same(settings: TrainSettings, file: str, said: dict[str, Any]) -> None:
+    """Raises InputError where the folder holds a run for which the file says something else."""
+    place = settings.out / file
     if not place.is_file():
         return
-    before = json.loads(place.read_text(encoding="utf-8"))
-    changed = [name for name in _LASTING if before.get(name) != said[name]]
+    try:
+        before = json.loads(place.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{place}:{error.lineno}: not JSON: {error.msg}; choose another folder") from error
+    changed = [name for name, value in said.items() if before.get(name) != value]
     if changed:
         name = changed[0]
         raise InputError(
             f"{settings.out} holds a run with {name}={before.get(name)!r}, asked for is {said[name]!r}; "
-            "go on with its settings or choose another folder"
+            "go on with its settings and data or choose another folder"
         )
 
 
-def _remember(settings: TrainSettings) -> None:
+def _remember(settings: TrainSettings, file: str, said: dict[str, Any]) -> None:
+    """Writes the file whole or not at all."""
     if jax.process_index() == 0:
-        settings.out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(settings.to_dict(), indent=1) + "\n"
-        (settings.out / SETTINGS_FILE).write_text(text, encoding="utf-8")
+        unfinished = settings.out / f"unfinished-{file}"
+        unfinished.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(settings.out / file)
 
 
 # What must not change while a run goes on: its result would be neither of the two.

@@ -7,7 +7,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -25,8 +24,6 @@ from .data.statistics import HISTOGRAM_STEP, SourceStatistics, source_statistics
 from .heads.source import load_source
 from .settings import PACKS_SOURCE, VARIED_SOURCE, Source
 
-# A pack gives as many rows as it is asked for; these are the default of training.
-PACK_ROWS = 4
 PLAIN_WIDTH = 120
 _BAR = 40
 
@@ -48,7 +45,7 @@ def data_main(words: Sequence[str]) -> int:
     options = parser.parse_args(list(words))
     console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     names = options.sources if options.command == "stats" else [options.source]
-    loaded = [(source, *rows_of(source, options.seed)) for source in map(read_source, names)]
+    loaded = [(source, *rows_of(source, options.seed)) for source in map(Source.parse, names)]
     if options.command == "stats":
         base = load_base(options.base)
         for source, rows, dropped in loaded:
@@ -59,12 +56,6 @@ def data_main(words: Sequence[str]) -> int:
             console, inspect_row(load_base(options.base), choose_row(source, rows, options.row, options.id))
         )
     return 0
-
-
-def read_source(text: str) -> Source:
-    """A source as `--data` takes it; packs without a number of rows as by default. Raises ConfigError."""
-    source = Source.parse(text)
-    return replace(source, rows=PACK_ROWS) if text in (PACKS_SOURCE, VARIED_SOURCE) else source
 
 
 def rows_of(source: Source, seed: int) -> tuple[list[Row], Dropped]:

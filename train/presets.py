@@ -20,7 +20,7 @@ _POD: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     # The default base, rows read once and kept on disk: minutes on two cores.
     "cpu": {},
-    # One GPU with 80 GB: the 3B base whole, eight accumulated parts a batch.
+    # One GPU with 80 GB: the 3B base whole, four accumulated parts a batch.
     "gpu": _POD | {"batch_size": 128, "microbatches": 4, "steps": 3000},
     "v5e-16": _POD | {"batch_size": 256, "microbatches": 2, "steps": 3000, "mesh": "fsdp=16"},
     "v5e-256": _POD | {"batch_size": 2048, "steps": 2000, "mesh": "data=16,fsdp=16", "learning_rate": 3e-3},

@@ -25,6 +25,8 @@ HEADS = ("reader", "residual")
 READING = ("stored", "online")
 DTYPES = ("float32", "bfloat16")
 PACKS_SOURCE, VARIED_SOURCE = "packs", "varied"
+# A pack gives as many rows as it is asked for.
+PACK_ROWS, FILE_ROWS = 4, 10_000
 _SOURCE = re.compile(r"(?P<path>.+?)(?::(?P<rows>\d+)(?::(?P<weight>[\d.]+))?)?")
 
 
@@ -43,12 +45,13 @@ class Source:
 
     path: a JSON Lines file of rows, "packs" for the packs that come with the package, or "varied" for variations of
         each of their tools.
-    rows: at most that many rows of a file, that many a tool of the packs.
+    rows: at most that many rows of a file, that many a tool of the packs; where the text gives none, `FILE_ROWS` and
+        `PACK_ROWS`.
     weight: how often its rows are drawn, compared with those of the other sources.
     """
 
     path: str
-    rows: int = 10_000
+    rows: int
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -64,7 +67,7 @@ class Source:
         found = _SOURCE.fullmatch(text)
         if not found:
             raise ConfigError(f"data source {text!r} is not PATH[:ROWS[:WEIGHT]]")
-        values: dict[str, Any] = {"path": found["path"]}
+        values: dict[str, Any] = {"path": found["path"], "rows": _default_rows(found["path"])}
         try:
             if found["rows"]:
                 values["rows"] = int(found["rows"])
@@ -76,6 +79,10 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.path}:{self.rows}:{self.weight:g}"
+
+
+def _default_rows(path: Any) -> int:
+    return PACK_ROWS if path in (PACKS_SOURCE, VARIED_SOURCE) else FILE_ROWS
 
 
 def _setting(default: Any, text: str) -> Any:
@@ -90,7 +97,8 @@ class TrainSettings:
     base: str = _setting("default", "name or path of the frozen base")
     head: str = _setting("reader", f"kind of the head: {' or '.join(HEADS)}")
     data: tuple[Source, ...] = _setting(
-        (Source(PACKS_SOURCE, 4),), "data mix; 'packs' names the packs of the package, 'varied' variations of them"
+        (Source(PACKS_SOURCE, PACK_ROWS),),
+        "data mix; 'packs' names the packs of the package, 'varied' variations of them",
     )
     head_config: str = _setting("", "sizes and switches of the head, as hidden=160,without=mixing+competition")
     reading: str = _setting(
@@ -238,4 +246,5 @@ def _source(entry: Any) -> Source:
         return Source.parse(entry)
     if not isinstance(entry, dict) or "path" not in entry or not set(entry) <= {"path", "rows", "weight"}:
         raise ConfigError(f"data source {entry!r} must have path, and may have rows and weight")
-    return Source(**entry)
+    values: dict[str, Any] = {"rows": _default_rows(entry["path"])} | entry
+    return Source(**values)

@@ -133,10 +133,14 @@ def read_block(
 
 
 def read_query_canvas(base: FrozenBase, call: Asked) -> CanvasReading:
-    """Reads a call's query and canvas. Raises InputError where either is longer than the largest bucket."""
+    """Reads a call's query and canvas.
+
+    Raises InputError where either is longer than the largest bucket, or all are than what the base can read.
+    """
     tool, prefix = call.tool, call.known.prefix
     template, prompt = canvas_template(base, tool), query_prompt(base, call.query)
     length = len(prompt.ids) + len(prompt.ending)
+    base.check_length(prefix.length + length + len(template.tokens))
     block = build_canvas_block(
         base, template, [prompt], rows=1,
         prompt_slots=bucket(length, TOKENS, "tokens of the query"),

@@ -65,7 +65,11 @@ class Written:
 
 
 def open_context(base: FrozenBase, before: Prefix, ids: list[int], room: int) -> Context:
-    """Reads `ids` after a prefix and leaves at least `room` slots. Raises InputError beyond the largest bucket."""
+    """Reads `ids` after a prefix and leaves at least `room` slots.
+
+    Raises InputError beyond the largest bucket or what the base can read.
+    """
+    base.check_length(before.length + len(ids) + room)
     width = bucket(len(ids), TOKENS, "tokens of the query")
     slots = bucket(before.cache.slots + width + room, CONTEXT_SLOTS, "tokens of tool, query and answer")
     block, valid = padded([ids], 1, width)

@@ -123,8 +123,8 @@ def take(
 
 
 def probability(logits: np.ndarray) -> np.ndarray:
-    """The logistic function, in float64."""
-    found: np.ndarray = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+    """The logistic function, in float64; of any logit, however large."""
+    found: np.ndarray = 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))
     return found
 
 

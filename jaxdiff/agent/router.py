@@ -18,7 +18,7 @@ from jaxdiff.agent.lexical import LexicalIndex
 from jaxdiff.agent.prefix import Prefix, read
 from jaxdiff.agent.prompting import query_prompt
 from jaxdiff.agent.routing_prompt import routing_ids, tool_text
-from jaxdiff.base.buckets import bucket
+from jaxdiff.base.buckets import PAIRS, bucket
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.routing import head as routing
 from jaxdiff.routing.config import RouterConfig
@@ -88,7 +88,7 @@ class Router:
 
         states: of all pairs of a request and a tool, each request's `tool` and then its `close` ones.
         """
-        fit = np.asarray(_tool_logits(self.config, self.params, states)["fit"], np.float64)
+        fit = self._tool_logits(states)["fit"].astype(np.float64)
         chosen, first = [], 0
         for request in requests:
             compared = np.array([0.0, *(difference for _, difference in request.close)])
@@ -100,8 +100,15 @@ class Router:
     def tool_probabilities(self, states: PairStates, mechanism: str | None = None) -> np.ndarray:
         """[B] calibrated probabilities that each request's tool serves it. mechanism: the calibration's by default."""
         chosen = mechanism or self.calibration.mechanism
-        logits = _tool_logits(self.config, self.params, states)[chosen]
-        return self.calibration.tool[chosen].probability(np.asarray(logits))
+        return self.calibration.tool[chosen].probability(self._tool_logits(states)[chosen])
+
+    def _tool_logits(self, states: PairStates) -> dict[str, np.ndarray]:
+        """[B] logits of each mechanism; a query's pairs are padded, so that few numbers of them are compiled for."""
+        count = len(states.opening)
+        more = next((size for size in PAIRS if count <= size), count) - count
+        padded = jax.tree.map(lambda x: np.concatenate([x, np.repeat(x[:1], more, axis=0)]), states)
+        found = _tool_logits(self.config, self.params, padded)
+        return {name: np.asarray(logits)[:count] for name, logits in found.items()}
 
     def think_probability(self, opening: np.ndarray) -> float:
         """Calibrated probability that an answer in text wants thinking first. opening: [E], see `Request`."""

@@ -11,6 +11,8 @@ FIELDS = (4, 8, 16, 32, 64, 128, 256)
 CANDIDATES = (2, 4, 8, 16, 32)
 # Calls that are read and filled at once.
 CALLS = (1, 2, 3, 4, 6, 8)
+# Of a request and a tool that may serve it.
+PAIRS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
 def bucket(size: int, sizes: tuple[int, ...], what: str) -> int:

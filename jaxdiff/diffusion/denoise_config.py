@@ -12,13 +12,15 @@ SAMPLERS = ("confidence", "ancestral", "ancestral_cached")
 REVEAL_RULES = ("top_k", "threshold")
 BLOCKS = ("together", "in_order")
 DEFAULT_SCHEDULE = LogLinear()
+# The trace of a denoising holds every step; no canvas has more positions.
+MOST_STEPS = 2048
 
 
 @dataclass(frozen=True)
 class DenoiseConfig:
     """How a canvas is filled.
 
-    steps: number of steps; the last reveals whatever is left.
+    steps: number of steps, at most `MOST_STEPS`; the last reveals whatever is left.
     sampler: `confidence`, the most confident positions first; `ancestral`, positions at random as the noise schedule
         has it (MDLM's reverse process, arXiv 2406.07524; its samples are those at temperature 1); `ancestral_cached`,
         the same without a prediction after steps that revealed nothing.
@@ -61,7 +63,16 @@ class DenoiseConfig:
             if not condition:
                 raise ConfigError(message)
 
-        check(self.steps >= 1, f"{self.steps=} must be >= 1")
+        for name, given in (("steps", self.steps), ("remask", self.remask), ("top_k", self.top_k)):
+            integer = isinstance(given, int) and not isinstance(given, bool)
+            check(integer or (name == "top_k" and given is None), f"self.{name}={given!r} must be an integer")
+        for name in ("threshold", "temperature", "guidance", "credit", "credit_decay", "credit_power"):
+            value = getattr(self, name)
+            check(
+                isinstance(value, int | float) and not isinstance(value, bool),
+                f"self.{name}={value!r} must be a number",
+            )
+        check(1 <= self.steps <= MOST_STEPS, f"{self.steps=} must lie in [1, {MOST_STEPS}]")
         check(self.sampler in SAMPLERS, f"{self.sampler=} is unknown; known: {', '.join(SAMPLERS)}")
         check(self.reveal in REVEAL_RULES, f"{self.reveal=} is unknown; known: {', '.join(REVEAL_RULES)}")
         check(self.blocks in BLOCKS, f"{self.blocks=} is unknown; known: {', '.join(BLOCKS)}")

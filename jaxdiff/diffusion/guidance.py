@@ -13,6 +13,8 @@ from jax import Array
 
 from jaxdiff.errors import ConfigError
 
+# In place of -inf, which has no finite difference.
+_FORBIDDEN = -1e9
 PredictLogits = Callable[[Array, Array], Array]
 """(tokens [B, N] int32, t [B] float32) -> logits [B, N, V]."""
 
@@ -21,9 +23,11 @@ def guide(conditional: Array, unconditional: Array, weight: float) -> Array:
     """Logits [B, N, V] of (1 + w) log p_conditional - w log p_unconditional, up to a constant a position.
 
     Logits in place of log p change each position by a constant, which the softmax takes out again. A token that the
-    conditional logits forbid (-inf) stays forbidden; one that the unconditional ones alone forbid has no finite value.
+    conditional logits forbid (-inf) stays forbidden; one that the unconditional ones alone forbid becomes all but
+    certain.
     """
-    conditional, unconditional = conditional.astype(jnp.float32), unconditional.astype(jnp.float32)
+    conditional = conditional.astype(jnp.float32)
+    unconditional = jnp.maximum(unconditional.astype(jnp.float32), _FORBIDDEN)
     guided = conditional + weight * (conditional - unconditional)
     return jnp.where(jnp.isneginf(conditional), -jnp.inf, guided)
 

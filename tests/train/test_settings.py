@@ -50,7 +50,7 @@ def test_the_command_line_goes_over_the_file(tmp_path):
     )
     from_file = settings_from_args(["--settings", str(path)])
     assert (from_file.steps, from_file.out) == (300, Path("runs/a"))
-    assert from_file.data == (Source("packs", 4), Source("sgd.jsonl", weight=0.5))
+    assert from_file.data == (Source("packs", 4), Source("sgd.jsonl", 10_000, 0.5))
     words = ["--steps", "500", "--data", "packs:2", "rows.jsonl:900:0.5"]
     changed = settings_from_args(["--settings", str(path), *words])
     assert changed == dataclasses.replace(

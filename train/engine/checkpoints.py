@@ -25,10 +25,9 @@ _SPACE_MARGIN = 1.1
 
 @dataclass(frozen=True)
 class DataPosition:
-    """Where the stream of batches stands: `seed` orders the rows of an epoch, the next batch is `step` of `epoch`."""
+    """Where the stream of batches stands: the next batch is that of `step`, drawn by `seed`."""
 
     seed: int
-    epoch: int = 0
     step: int = 0
 
 

@@ -46,10 +46,14 @@ def feed(
 
 
 def _start_worker(number: int, workers: int) -> None:
-    """Keeps a worker off the accelerators, which are the trainer's, and leaves stopping at Ctrl-C to the trainer."""
+    """Keeps a worker off the accelerators, which are the trainer's, and leaves it to the trainer what signals mean.
+
+    Whoever stops a run tells the whole group of its processes; the trainer still needs batches until it has saved.
+    """
     # JAX is imported by now, but no device is opened before it is first computed with.
     jax.config.update("jax_platforms", "cpu")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def host_rows(batch_size: int, sharding: NamedSharding | None) -> slice:

@@ -63,7 +63,7 @@ class TrainState:
         return dataclasses.replace(self, step=self.step + 1, head=head, opt_state=opt_state, ema=ema)
 
 
-def _moved(share: float, old: Array, new: Array) -> Array:
+def _moved(share: Array, old: Array, new: Array) -> Array:
     """`old` moved towards `new` by a share; in this form, what does not change stays as it is to the last bit."""
     return old + share * (new - old)
 

@@ -11,6 +11,8 @@ from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.agent.fill_residual import ResidualHead
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.denoise import DenoiseConfig
+from jaxdiff.diffusion.reader.config import ReaderConfig
+from jaxdiff.diffusion.residual_config import ResidualConfig
 from jaxdiff.schema.tools import Tool
 
 from ..data.rows import Row
@@ -29,6 +31,7 @@ from .training import Trained
 class Recipe:
     """The steps of a training run, for one kind of head.
 
+    config: type of its configuration.
     extract: (base, rows, folder, name, progress) -> what the base says of the rows, read or found.
     batches: (base, stores, weights, batch size, seed) -> batches.
     train: (settings, base's configuration, source of batches, log, evaluation) -> a finished run.
@@ -37,6 +40,7 @@ class Recipe:
     found: (head, rows, folder) -> figures of what it finds before values are made of it; None for a head without spans.
     """
 
+    config: type[Any]
     extract: Callable[[FrozenBase, Sequence[Row], Path, str, Progress], RowStore]
     batches: Callable[..., Any]
     train: Callable[..., Trained]
@@ -52,6 +56,6 @@ def _fill_by_reading(
 
 
 RECIPES = {
-    "reader": Recipe(extract, Batches, train_reader, ReaderHead, stored_fill, found_figures),
-    "residual": Recipe(extract_canvases, CanvasBatches, train_residual, ResidualHead, _fill_by_reading),
+    "reader": Recipe(ReaderConfig, extract, Batches, train_reader, ReaderHead, stored_fill, found_figures),
+    "residual": Recipe(ResidualConfig, extract_canvases, CanvasBatches, train_residual, ResidualHead, _fill_by_reading),
 }

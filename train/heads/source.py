@@ -17,11 +17,12 @@ from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.store import load_base
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.errors import ConfigError, InputError
-from jaxdiff.sharding import MeshShape, make_mesh, replicated
+from jaxdiff.sharding import MeshShape, batch_sharding, make_mesh, replicated
 
 from ..data.packs import TRAIN_PACKS, expand_packs
 from ..data.rows import Row, read_rows, supported
 from ..data.variations import vary_packs
+from ..engine.feed import host_rows
 from ..engine.flops import peak_flops
 from ..reading.batches import label_store
 from ..reading.features import progress_line
@@ -33,17 +34,8 @@ from .options import head_options
 from .recipes import RECIPES
 from .training import BatchSource
 
-LICENCES = {
-    PACKS_SOURCE: "Apache-2.0 (authored for this project)",
-    VARIED_SOURCE: "Apache-2.0 (authored for this project)",
-    "snips": "CC0 1.0 (SNIPS NLU benchmark)",
-    "sgd": "CC BY-SA 4.0 (Schema-Guided Dialogue)",
-    "hwu64": "CC BY 4.0 (NLU-Evaluation-Data)",
-    "restaurant8k": "CC BY 4.0 (PolyAI Restaurant-8k)",
-    "home": "CC BY 4.0 (Home Assistant intents), MIT (home-llm)",
-    "sealtools": "Apache-2.0 (Seal-Tools)",
-    "toolcalls_misc": "Apache-2.0 upstream (ToolACE, Hermes, ToolRL, Glaive rows)",
-}
+# Of the rows that come with the package; a file of rows may be anybody's.
+LICENCE = "Apache-2.0 (authored for this project)"
 
 
 # Sources that come with the package.
@@ -73,6 +65,8 @@ def prepare(settings: TrainSettings, features: Path, say: Callable[[str], None])
     """
     mesh = training_mesh(settings)
     online = settings.reading == "online"
+    # Refused before the rows are read, not after.
+    host_rows(settings.batch_size // settings.microbatches, None if mesh is None else batch_sharding(mesh))
     # Rows that are read beforehand are read by every process for itself, on its own device.
     base = load_base(settings.base, dtype=settings.base_dtype or None, mesh=mesh if online else None)
     recipe = RECIPES[settings.head]
@@ -82,12 +76,14 @@ def prepare(settings: TrainSettings, features: Path, say: Callable[[str], None])
         part: Any = (
             TokenRows(base, rows, name) if online else recipe.extract(base, rows, features, name, progress_line(name))
         )
+        if len(part) < len(rows):
+            say(f"{name}: {len(rows) - len(part)} of {len(rows)} rows are too long to be read")
         parts.append(part)
         data.append({
             "name": name,
             "rows": len(part),
             "sha256": data_hash(part.rows),
-            "licence": LICENCES.get(name, "not known to this program"),
+            "licence": LICENCE if source.path in _EXPAND else "not known to this program",
         })  # fmt: skip
     weights = [source.weight for source in settings.data]
     make: Any = TokenBatches if online else recipe.batches
@@ -134,7 +130,10 @@ def load_source(source: Source, seed: int, say: Callable[[str], None]) -> tuple[
     """Name and rows of a part of the data mix. Raises InputError where nothing is left of it."""
     if source.path in _EXPAND:
         name = source.path
-        rows = [row for row in _EXPAND[name](TRAIN_PACKS, source.rows, seed) if supported(row.tool)]
+        expanded = _EXPAND[name](TRAIN_PACKS, source.rows, seed)
+        rows = [row for row in expanded if supported(row.tool)]
+        if len(rows) < len(expanded):
+            say(f"{name}: {len(expanded) - len(rows)} of {len(expanded)} rows have a schema that is not supported")
     else:
         name = Path(source.path).stem
         rows, dropped = read_rows(source.path, source.rows, seed)

@@ -127,7 +127,10 @@ def _guess(
     embedding: Any,
 ) -> Array:
     """[B, N] the most probable token of each position: composed from the sample, or copied from the query."""
-    composed = jax.nn.log_softmax(_scores(params, config, vocabulary, mixed, embedding), -1)
+    weighted = _scores(params, config, vocabulary, mixed, embedding)
+    # The weight of those that an entry stands for is in the sum, but no probability of its own.
+    own_weight = jnp.where(jnp.isneginf(vocabulary.log_weight), 0.0, vocabulary.log_weight)[None, None]
+    composed = weighted - own_weight - jax.nn.logsumexp(weighted, -1, keepdims=True)
     composed += jax.nn.log_sigmoid(-mixed.copy_gate)[..., None]
     copied = jax.nn.log_sigmoid(mixed.copy_gate)[..., None] + mixed.pointer
     own = jnp.maximum(vocabulary.ids, 0)[jnp.argmax(composed, -1)]

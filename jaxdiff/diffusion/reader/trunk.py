@@ -165,8 +165,10 @@ class Trunk(nn.Module):
         owned = jnp.exp(owner[:, 1:])
         pooled = jnp.einsum("bft,bfth->bfh", weight, h)
         exists = query.field_mask[..., None]
-        highest = jnp.where(exists, jnp.where(mask, h, -1e4).max(2), 0.0)
-        scores = [start.max(-1) / 10, owned.max(-1), (weight * owned).sum(-1)]
+        # A query without tokens has no highest of anything.
+        some = inside.any(-1)
+        highest = jnp.where(some[..., None], jnp.where(mask, h, -1e4).max(2), 0.0)
+        scores = [jnp.where(some, start.max(-1), 0.0) / 10, owned.max(-1), (weight * owned).sum(-1)]
         v = jnp.concatenate([pooled, highest, jnp.stack(scores, -1), key], -1)
         v = nn.gelu(self._dense(c.hidden, name="field")(v))
         v = jnp.where(exists, v, 0.0)

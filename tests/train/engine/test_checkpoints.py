@@ -60,10 +60,10 @@ def assert_same(a, b):
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, ema):
     whole = run(fresh(ema=ema), 9)
     with Checkpoints(tmp_path, "base-a") as checkpoints:
-        checkpoints.save(run(fresh(ema=ema), 4), DataPosition(seed=5, epoch=1, step=3))
+        checkpoints.save(run(fresh(ema=ema), 4), DataPosition(seed=5, step=3))
     with Checkpoints(tmp_path, "base-a") as checkpoints:
         state, position = checkpoints.restore(fresh(ema=ema))
-    assert position == DataPosition(seed=5, epoch=1, step=3)
+    assert position == DataPosition(seed=5, step=3)
     assert int(state.step) == 4
     assert_same(run(state, 5), whole)
 
@@ -116,11 +116,11 @@ def test_another_head_is_refused(tmp_path):
 def test_only_the_newest_two_are_kept(tmp_path):
     with Checkpoints(tmp_path, "base-a") as checkpoints:
         state = fresh()
-        for epoch in range(4):
-            checkpoints.save(state, DataPosition(0, epoch))
+        for step in range(4):
+            checkpoints.save(state, DataPosition(0, step))
             state = update(state)
         assert checkpoints.latest_step() == 3
-        assert checkpoints.restore(fresh(), step=2)[1].epoch == 2
+        assert checkpoints.restore(fresh(), step=2)[1].step == 2
         for step in (1, 7):
             with pytest.raises(WeightsError, match=f"no checkpoint of step {step}"):
                 checkpoints.restore(fresh(), step=step)
