@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -123,10 +124,9 @@ def _require_possible(settings: TrainSettings) -> None:
         raise ConfigError(
             f"evaluate_every={settings.evaluate_every}: where the base lies on several hosts, no one of them can answer"
         )
-    try:
-        settings.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"out={str(settings.out)!r} cannot be made: {error.strerror}") from error
+    there = next(folder for folder in (settings.out, *settings.out.parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"out={str(settings.out)!r}: {there} is not a folder that can be written into")
 
 
 def _require_same(settings: TrainSettings, file: str, said: dict[str, Any]) -> None:
@@ -150,6 +150,7 @@ def _require_same(settings: TrainSettings, file: str, said: dict[str, Any]) -> N
 def _remember(settings: TrainSettings, file: str, said: dict[str, Any]) -> None:
     """Writes the file whole or not at all."""
     if jax.process_index() == 0:
+        settings.out.mkdir(parents=True, exist_ok=True)
         unfinished = settings.out / f"unfinished-{file}"
         unfinished.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
         unfinished.replace(settings.out / file)

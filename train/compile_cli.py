@@ -59,9 +59,9 @@ def compile_main(arguments: Sequence[str]) -> int:
     parser.add_argument("--slots", type=int, default=defaults.slots, help="padded tokens of query and keys")
     parser.add_argument("--query", type=int, default=defaults.query, help="padded tokens of the query")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    words = vars(parser.parse_args(list(arguments)))
     if importlib.util.find_spec("libtpu") is None:
         raise ConfigError("compiling for TPUs needs their compiler: pip install 'jaxdiff[tpu]'")
-    words = vars(parser.parse_args(list(arguments)))
     as_json = words.pop("json")
     report = compiled_report(CompileSettings(**words))
     if as_json:

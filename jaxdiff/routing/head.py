@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -87,6 +88,7 @@ class Calibration:
             raise ConfigError(f"not a router's calibration: {type(error).__name__}: {error}") from error
 
 
+@partial(jax.jit, static_argnums=1)
 def init(key: Array, config: RouterConfig) -> Params:
     """Random parameters: a nested dict of float32 arrays."""
     names, fit, talk, boundaries = jax.random.split(key, 4)

@@ -125,6 +125,7 @@ def test_what_is_asked_for_during_training_is_there_afterwards(place, capsys):
         ({"--head": "decoder"}, "head='decoder'"),
         ({"--data": "absent.jsonl"}, "cannot read absent.jsonl"),
         ({"--data": "a.jsonl:none"}, "cannot read a.jsonl:none"),
+        ({"--head-config": "hiden=16"}, "head_config: 'hiden' is unknown"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(place, capsys, changes, message):
@@ -142,6 +143,21 @@ def test_a_file_without_usable_rows_is_said_in_one_line(place, capsys):
     (place / "rows.jsonl").write_text("")
     assert run(place) == 2
     assert "rows.jsonl: no row can be used" in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_with_other_rows(place, capsys):
+    assert run(place) == 0
+    rows = (place / "rows.jsonl").read_text().splitlines()
+    (place / "rows.jsonl").write_text("\n".join(rows[:-1]) + "\n")
+    assert run(place) == 2
+    said = capsys.readouterr().err
+    assert f"{place}/run holds a run with rows='" in said and said.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_is_named_before_anything_is_read(place, capsys):
+    assert run(place, {"--out": str(place / "rows.jsonl" / "run")}) == 2
+    assert f"{place}/rows.jsonl is not a folder that can be written into" in capsys.readouterr().err
+    assert not (place / "cache").exists()
 
 
 def test_missing_packages_are_named_before_anything_is_read(place, capsys, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from jaxdiff.errors import ConfigError
 Params = dict[str, Any]
 
 
+@partial(jax.jit, static_argnums=1)
 def init(key: Array, config: ReaderConfig) -> Params:
     """Random parameters: a nested dict of float32 arrays."""
     trunk_key, canvas_key, rows_key = jax.random.split(key, 3)
