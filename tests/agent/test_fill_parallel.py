@@ -92,3 +92,10 @@ def test_what_cannot_be_filled(base, known):
         fill_parallel(base, TOOL, known, QUERY, present=frozenset({"size"}))
     empty = tool_of({}, ())
     assert fill_parallel(base, empty, PrefixReader(base).tool(empty), QUERY).fields == {}
+
+
+def test_what_is_longer_than_the_base_can_read_is_refused(base, known):
+    most = known.length + 20
+    short = dataclasses.replace(base, config=dataclasses.replace(base.config, max_positions=most))
+    with pytest.raises(InputError, match=f"tokens: the base reads at most {most}"):
+        fill_parallel(short, TOOL, known, "x1 " * 20)

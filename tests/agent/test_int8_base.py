@@ -15,8 +15,10 @@ from jaxdiff.schema.tools import parse_tools
 from jaxdiff_convert.params import flattened, nested
 from jaxdiff_convert.quantise import quantised
 from jaxdiff_convert.staging import Staging
+from jaxdiff_train.reading.online import TokenBatches, TokenRows, read_online
 from tests.agent.frozen_fills import tiny_base
 from tests.agent.tiny import few_buckets, reader_head
+from tests.train.reader_rows import ROWS
 
 TOOL = {
     "name": "paint",
@@ -61,3 +63,10 @@ def test_heads_of_the_unrounded_base_are_taken(bases, tmp_path):
     assert find_head(base, tmp_path / "int8") is not None
     with pytest.raises(HeadMismatch):
         find_head(plain, tmp_path / "int8")
+
+
+def test_a_head_that_trains_on_it_sees_the_embedding_in_its_scale(bases):
+    _, base = bases
+    batch = TokenBatches(base, [TokenRows(base, ROWS, "rows")], [1.0], 2, seed=0).batch(0)
+    seen = jax.jit(read_online(base.module))(base.params, batch).features.embedding
+    np.testing.assert_allclose(seen, base.embedding, rtol=1e-6)

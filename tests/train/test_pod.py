@@ -20,6 +20,9 @@ from tests.train.test_cli import native
 ROOT = Path(__file__).parents[2]
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def words(tmp_path_factory):
     """What every run is told: a random SmolLM3 that is read in every step, and rows."""
