@@ -148,9 +148,9 @@ from tests.train.engine.test_checkpoints import fresh, run
 from jaxdiff_train.engine.checkpoints import Checkpoints, DataPosition
 
 checkpoints = Checkpoints(sys.argv[1], "base-a")
-checkpoints.save(run(fresh(), 3), DataPosition(0, 0, 3))
+checkpoints.save(run(fresh(), 3), DataPosition(0, 3))
 checkpoints.wait()
-checkpoints.save(run(fresh(), 4), DataPosition(0, 0, 4))
+checkpoints.save(run(fresh(), 4), DataPosition(0, 4))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -163,7 +163,7 @@ def test_a_write_that_is_killed_leaves_the_previous_checkpoint(tmp_path):
         # The second may have come to its end, as it is small.
         assert position.step in (3, 4)
         assert_same(restored, run(fresh(), position.step))
-        checkpoints.save(run(fresh(), 5), DataPosition(0, 0, 5))
+        checkpoints.save(run(fresh(), 5), DataPosition(0, 5))
         checkpoints.wait()
         assert checkpoints.latest_step() == 5
     assert {path.name for path in tmp_path.iterdir()} == {str(position.step), "5"} | (
@@ -180,14 +180,14 @@ def corrupt(checkpoint):
 def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(tmp_path):
     with Checkpoints(tmp_path, "base-a") as checkpoints:
         for steps in (2, 3):
-            checkpoints.save(run(fresh(), steps), DataPosition(0, 0, steps))
+            checkpoints.save(run(fresh(), steps), DataPosition(0, steps))
     corrupt(tmp_path / "3")
     warnings = []
     with Checkpoints(tmp_path, "base-a") as checkpoints:
         state, position = checkpoints.restore_newest(fresh(), warnings.append)
         assert position.step == 2
         assert_same(state, run(fresh(), 2))
-        checkpoints.save(run(fresh(), 3), DataPosition(0, 0, 3))
+        checkpoints.save(run(fresh(), 3), DataPosition(0, 3))
     (line,) = warnings
     assert re.search(r"checkpoint .*/3 is damaged: .*; going back to step 2", line)
     assert {path.name for path in tmp_path.iterdir()} == {"2", "3", "damaged-3"}
@@ -196,7 +196,7 @@ def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(tmp_path):
 def test_where_all_are_damaged_the_newest_is_named_and_nothing_is_moved(tmp_path):
     with Checkpoints(tmp_path, "base-a") as checkpoints:
         for steps in (2, 3):
-            checkpoints.save(run(fresh(), steps), DataPosition(0, 0, steps))
+            checkpoints.save(run(fresh(), steps), DataPosition(0, steps))
     for steps in (2, 3):
         corrupt(tmp_path / str(steps))
     with Checkpoints(tmp_path, "base-a") as checkpoints, pytest.raises(WeightsError, match=r"/2 is damaged"):
@@ -206,13 +206,13 @@ def test_where_all_are_damaged_the_newest_is_named_and_nothing_is_moved(tmp_path
 
 def test_a_full_disk_is_one_line_and_earlier_checkpoints_stay(tmp_path, monkeypatch):
     with Checkpoints(tmp_path, "base-a") as checkpoints:
-        checkpoints.save(run(fresh(), 2), DataPosition(0, 0, 2))
+        checkpoints.save(run(fresh(), 2), DataPosition(0, 2))
         checkpoints.wait()
         monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
         with pytest.raises(
             WeightsError, match=r"cannot write a checkpoint to .*: 0 MB free.*earlier .* are kept"
         ) as found:
-            checkpoints.save(run(fresh(), 3), DataPosition(0, 0, 3))
+            checkpoints.save(run(fresh(), 3), DataPosition(0, 3))
         assert "\n" not in str(found.value)
         assert_same(checkpoints.restore(fresh())[0], run(fresh(), 2))
 
