@@ -140,11 +140,11 @@ def read_query_canvas(base: FrozenBase, call: Asked) -> CanvasReading:
     tool, prefix = call.tool, call.known.prefix
     template, prompt = canvas_template(base, tool), query_prompt(base, call.query)
     length = len(prompt.ids) + len(prompt.ending)
+    prompt_slots = bucket(length, TOKENS, "tokens of the query")
+    canvas_slots = bucket(len(template.tokens), TOKENS, f"canvas of {tool.name!r}")
     base.check_length(prefix.length + length + len(template.tokens))
     block = build_canvas_block(
-        base, template, [prompt], rows=1,
-        prompt_slots=bucket(length, TOKENS, "tokens of the query"),
-        canvas_slots=bucket(len(template.tokens), TOKENS, f"canvas of {tool.name!r}"),
+        base, template, [prompt], rows=1, prompt_slots=prompt_slots, canvas_slots=canvas_slots
     )  # fmt: skip
     asked, states = read_block(base.module, base.params, prefix.cache, prefix.valid, np.int32(prefix.length), block)
     return CanvasReading(tool, template, states, asked, block.prompt_valid)

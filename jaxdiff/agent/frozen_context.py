@@ -69,8 +69,8 @@ def open_context(base: FrozenBase, before: Prefix, ids: list[int], room: int) ->
 
     Raises InputError beyond the largest bucket or what the base can read.
     """
-    base.check_length(before.length + len(ids) + room)
     width = bucket(len(ids), TOKENS, "tokens of the query")
+    base.check_length(before.length + len(ids) + room)
     slots = bucket(before.cache.slots + width + room, CONTEXT_SLOTS, "tokens of tool, query and answer")
     block, valid = padded([ids], 1, width)
     return _open(base.module, base.params, before.cache, before.valid, np.int32(before.length), block, valid, slots)

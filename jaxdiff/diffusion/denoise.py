@@ -134,6 +134,8 @@ def denoise(
     unconditional: as `predict_logits`, without what guidance is to lead towards; never called where guidance is 0.
     constraint: slots whose tokens must be accepted by an automaton. What a step proposes for all of a slot's masks is
         the most probable accepted string given what is revealed, so that whatever is revealed of it, a string is left.
+        At a temperature above 0 the most probable one after Gumbel noise (perturb-and-MAP, Papandreou & Yuille, ICCV
+        2011), which is no exact sample of the strings.
     block: [B, N] int32, number of the block of each value position in the order of its row, in [0, N) (see
         `block_numbers`); what `config.blocks` goes by.
     Raises ConfigError for guidance without `unconditional`, for blocks in order without `block`, and for a number of

@@ -1,42 +1,27 @@
 """Runs of several processes on loopback, each with fake devices of its own, are the run of one process."""
 
 import json
-import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.train.processes import free_address, run_together
+
 PROGRAM = Path(__file__).with_name("distributed_run.py")
 
 
 def run(out, processes, devices, mesh, terminated=None):
     """Loss by step. terminated: (process, step) of a SIGTERM, upon which all must leave with status 143."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        coordinator = f"localhost:{free.getsockname()[1]}"
+    coordinator = free_address()
     launch = [[coordinator, str(processes), str(i)] if processes > 1 else [] for i in range(processes)]
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(out), str(devices), mesh, *words],
-            env=os.environ | {"JAX_PLATFORMS": "cpu"} | _told(terminated, number),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number, words in enumerate(launch)
-    ]
-    try:
-        said = [process.communicate(timeout=120)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-            process.stdout.close()
-    assert {process.returncode for process in started} == {143 if terminated else 0}, said
+    ended = run_together(
+        [[sys.executable, str(PROGRAM), str(out), str(devices), mesh, *words] for words in launch],
+        [{"JAX_PLATFORMS": "cpu"} | _told(terminated, number) for number in range(processes)],
+        timeout=120,
+    )
+    assert {status for status, _ in ended} == {143 if terminated else 0}, ended
     lines = (out / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line)["loss"] for line in lines]
 

@@ -1,10 +1,7 @@
 """The whole program, from a converted base and a file of rows to a head, in several processes as in one."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import pytest
 from jaxdiff.diffusion.head_files import load_head
 from jaxdiff_convert.convert import convert
 from tests.convert.checkpoints import hf_tensors, smollm3_config, write_hf_folder
+from tests.train.processes import free_address, run_together
 from tests.train.reader_rows import ROWS
 from tests.train.test_cli import native
 
@@ -41,47 +39,20 @@ def run(words, out, processes, devices, mesh):
     """Loss by step. XLA may end fake devices of one process that wait for each other (see `test_online.py`)."""
     for attempt in range(5):
         folder = out / str(attempt)
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            coordinator = f"localhost:{free.getsockname()[1]}"
+        coordinator = free_address()
         launch = [
             ["--coordinator", coordinator, "--processes", str(processes), "--process", str(i)] if processes > 1 else []
             for i in range(processes)
         ]
-        program = [
-            sys.executable,
-            "-m",
-            "tests.train.pod_run",
-            str(devices),
-            *words,
-            "--out",
-            str(folder),
-            "--mesh",
-            mesh,
-        ]
-        environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAXDIFF_CACHE": str(out / "cache")}
-        started = [
-            subprocess.Popen(
-                [*program, *more],
-                env=environment,
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for more in launch
-        ]
-        try:
-            said = [process.communicate(timeout=300)[0] for process in started]
-        finally:
-            for process in started:
-                process.kill()
-                process.wait()
-                process.stdout.close()
-        status = {process.returncode for process in started}
+        told = [*words, "--out", str(folder), "--mesh", mesh]
+        program = [sys.executable, "-m", "tests.train.pod_run", str(devices), *told]
+        environment = {"JAX_PLATFORMS": "cpu", "JAXDIFF_CACHE": str(out / "cache")}
+        commands = [[*program, *more] for more in launch]
+        ended = run_together(commands, [environment] * processes, timeout=600, cwd=ROOT)
+        status = {status for status, _ in ended}
         if -signal.SIGABRT not in status:
             break
-    assert status == {0}, [text[-2000:] for text in said]
+    assert status == {0}, [text[-2000:] for _, text in ended]
     losses = [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return losses, load_head(folder / "head")
 
