@@ -8,7 +8,8 @@ from pathlib import Path
 from jaxdiff.errors import WeightsError
 
 from ..adapter import read_adapter
-from .source import FLOAT_DTYPES, Source, SourceTensor
+from .source import Source
+from .tensor import FLOAT_DTYPES, SourceTensor
 
 __all__ = ["FLOAT_DTYPES", "Source", "SourceTensor", "open_source"]
 

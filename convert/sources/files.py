@@ -10,7 +10,7 @@ from typing import Any
 from jaxdiff.errors import WeightsError
 
 from .safetensors_files import safetensors_tensors
-from .source import SourceTensor
+from .tensor import SourceTensor
 
 
 def weight_files(folder: Path, names: Sequence[str]) -> list[Path]:

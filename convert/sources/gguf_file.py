@@ -17,7 +17,8 @@ from ..gguf_config import base_config_from_gguf
 from ..naming import GGUF_LLAMA
 from ..tokenizer import tokenizer_from_gguf
 from .gguf_header import check_header
-from .source import Source, SourceTensor
+from .source import Source
+from .tensor import SourceTensor
 
 # Type of every value that conversion reads.
 _TYPES: dict[str, type] = {

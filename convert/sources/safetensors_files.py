@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from jaxdiff.errors import WeightsError
 
-from .source import SourceTensor
+from .tensor import SourceTensor
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 

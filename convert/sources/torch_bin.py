@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxdiff.errors import WeightsError
 
-from .source import SourceTensor
+from .tensor import SourceTensor
 
 
 def torch_tensors(files: Iterable[Path]) -> Iterator[SourceTensor]:

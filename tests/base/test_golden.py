@@ -23,7 +23,7 @@ from jaxdiff_convert.hf_config import base_config_from_hf
 from jaxdiff_convert.naming import HUGGING_FACE
 from jaxdiff_convert.params import assemble, nested
 from jaxdiff_convert.sources import Source
-from jaxdiff_convert.sources.source import SourceTensor
+from jaxdiff_convert.sources.tensor import SourceTensor
 from jaxdiff_convert.staging import Staging
 from tests.base.numpy_model import read
 from tests.convert.checkpoints import tiny_tokenizer
