@@ -79,13 +79,14 @@ def train(settings: TrainSettings) -> Path:
     started = time.monotonic()
     _require_packages(settings)
     _require_possible(settings)
-    _require_same(settings, SETTINGS_FILE, {name: settings.to_dict()[name] for name in _LASTING})
+    said = settings.to_dict()
+    _require_same(settings, SETTINGS_FILE, {name: said[name] for name in _LASTING})
     keep_compiled_programs()
     features = cache_dir() / "features"
     prepared = prepare(settings, features, _say)
     data = {entry["name"]: entry["sha256"] for entry in prepared.data}
     _require_same(settings, DATA_FILE, data)
-    _remember(settings, SETTINGS_FILE, settings.to_dict())
+    _remember(settings, SETTINGS_FILE, said)
     _remember(settings, DATA_FILE, data)
     recipe = RECIPES[settings.head]
     during = _evaluation(settings, prepared, features) if settings.evaluate_every else None

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from jaxdiff.base import masks
 from jaxdiff.base.module import SmolLM
-from jaxdiff.base.quantised import rows_of
+from jaxdiff.base.quantised import embedding_of
 from jaxdiff.config import BaseConfig
 from jaxdiff.errors import InputError
 
@@ -46,10 +46,12 @@ class FrozenBase:
     @cached_property
     def embedding(self) -> Array:
         """[V, D] the token embedding; of an int8 base as floats, made when first asked for and then held."""
-        table = self.params["embed_tokens"]
-        if self.storage == "int8":
-            return rows_of(table["embedding"], table["embedding_scale"], self.dtype)
-        return table["embedding"]
+        return embedding_of(self.params["embed_tokens"], self.storage, self.dtype)
+
+    @property
+    def computation(self) -> str:
+        """What all depends on that is computed with the base, besides what it reads: its weights and their type."""
+        return f"{self.fingerprint} {np.dtype(self.dtype).name}"
 
     def serves(self, fingerprint: str) -> bool:
         """True for a head that was trained on the base of this fingerprint: this one, or its unrounded origin."""

@@ -62,6 +62,14 @@ def rows_of(rows: Array, scale: Array, dtype: Any) -> Array:
     return (rows.astype(jnp.float32) * scale[..., None]).astype(dtype)
 
 
+def embedding_of(table: dict[str, Any], storage: str, dtype: Any) -> Array:
+    """[V, D] the token embedding of `table`, the base's parameters of that name; where they are int8, as floats."""
+    if storage == "int8":
+        return rows_of(table["embedding"], table["embedding_scale"], dtype)
+    embedding: Array = table["embedding"]
+    return embedding
+
+
 def dense(storage: str, features: int, dtype: Any, name: str | None = None) -> nn.Module:
     """A projection without bias whose kernel is held as `storage` says."""
     if storage == "int8":

@@ -73,7 +73,7 @@ def _room(base: FrozenBase, tool: Tool) -> int:
 
 def _store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
     """What a store depends on: the base with its type, the prompt's fixed part, tools with their canvases, queries."""
-    digest = hashlib.sha256(f"{base.fingerprint} {np.dtype(base.dtype).name}".encode())
+    digest = hashlib.sha256(base.computation.encode())
     digest.update(repr((example_ids(base), PROMPT_SLOTS, CANVAS_SLOTS)).encode())
     canvases: dict[str, tuple[int, ...]] = {}
     for row in rows:

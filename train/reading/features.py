@@ -59,7 +59,7 @@ class FeatureStore(RowStore):
 
 def store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
     """What a store depends on: the base and in which type it computes, the prompt's fixed part, tools and queries."""
-    digest = hashlib.sha256(f"{base.fingerprint} {np.dtype(base.dtype).name}".encode())
+    digest = hashlib.sha256(base.computation.encode())
     digest.update(repr((example_ids(base), telling_ids(base).tolist(), sorted(PARTS))).encode())
     for row in rows:
         digest.update(json.dumps([row.tool, row.query]).encode())

@@ -23,7 +23,7 @@ from jaxdiff.agent.query_features import QueryFacts, Words, facts_of, join
 from jaxdiff.base import masks
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
-from jaxdiff.base.quantised import rows_of
+from jaxdiff.base.quantised import embedding_of
 from jaxdiff.config import BaseConfig
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.features import Canvas, Features, Labels
@@ -164,10 +164,7 @@ def _read(module: SmolLM, params: Any, batch: TokenBatch) -> Batch:
     before: Any = module.apply({"params": params}, batch.prefix_ids, positions, masks.causal(batch.prefix_valid))
     evidence = read_block(module, params, before.cache, batch.prefix_valid, batch.block, batch.telling[0])
     query = join(batch.facts, jax.lax.stop_gradient(evidence))
-    table = params["embed_tokens"]
-    embedding = table["embedding"]
-    if module.storage == "int8":
-        embedding = rows_of(embedding, table["embedding_scale"], module.dtype)
+    embedding = embedding_of(params["embed_tokens"], module.storage, module.dtype)
     return Batch(Features(canvas=batch.canvas, query=query, embedding=embedding), batch.labels)
 
 

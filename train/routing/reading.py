@@ -165,7 +165,7 @@ def _row(states: Any, row: int) -> dict[str, np.ndarray]:
 
 
 def _key(base: FrozenBase, texts: Sequence[Any]) -> str:
-    digest = hashlib.sha256(f"{base.fingerprint} {np.dtype(base.dtype).name}".encode())
+    digest = hashlib.sha256(base.computation.encode())
     for text in texts:
         digest.update(repr(text).encode())
     return digest.hexdigest()[:16]
