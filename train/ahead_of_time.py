@@ -132,6 +132,7 @@ def batch_shapes(settings: CompileSettings) -> TokenBatch:
             valid=flag(slots),
             keys=by_field,
             opening=ids(),
+            copy=ids(),
             query_ids=ids(query),
             query_valid=flag(query),
             field_valid=flag(FIELDS),

@@ -47,8 +47,8 @@ def telling_ids(base: FrozenBase) -> np.ndarray:
 class Evidence:
     """What the device computes of a block, all float32; most names are those of `QueryFeatures`.
 
-    opening_states: [B, 4, D] raw states of the last token before the keys after `opening_taps`; opening_hidden: [B, D]
-    its state after the final norm; both None where they were not kept.
+    opening_states: [B, 4, D] raw states of the last token before the answer, after `opening_taps`. opening_hidden:
+    [B, D] its state after the final norm.
     """
 
     key_attention: Array
@@ -74,6 +74,9 @@ def read_block(
 ) -> Evidence:
     """One pass of the base over a block of B rows, each after its own prefix or all after one.
 
+    A query's token stands for both of its copies: attention to it is the sum of both, and its states are those of the
+    second copy, which has seen the whole query.
+
     prefix: B rows, or one that all share; prefix_valid: [B or 1, P] bool. telling: [W] int32 ids whose log-probability
     is reported.
     """
@@ -86,7 +89,9 @@ def read_block(
     rows, fields = block.keys.shape
     slots, query = prefix.slots, block.query_ids.shape[1]
     attention = jnp.maximum(output.key_attention, FLOOR)
-    to_query = attention[..., slots : slots + query].swapaxes(2, 3)
+    copy = jnp.minimum(block.copy[:, None] + jnp.arange(query)[None], block.ids.shape[1] - 1)
+    in_copy = jnp.take_along_axis(attention, slots + copy[:, None, None], axis=3)
+    to_query = jnp.logaddexp(attention[..., slots : slots + query], in_copy).swapaxes(2, 3)
 
     candidates = block.candidate_slots.reshape(rows, fields, 1, -1)
     to_candidates = jnp.take_along_axis(attention, candidates, axis=3)
@@ -102,7 +107,8 @@ def read_block(
 
     key_layers = np.array(key_taps(config)) - 1
     key_states = jnp.moveaxis(output.key_states[key_layers], 0, 2).reshape(rows, fields, -1)
-    token_states = output.taps[:, :query, np.searchsorted(tapped, token_taps(config))]
+    token_states = jnp.take_along_axis(output.taps, copy[..., None, None], axis=1)
+    token_states = token_states[:, :, np.searchsorted(tapped, token_taps(config))]
     opening = block.opening[:, None, None]
     opening_states = jnp.take_along_axis(output.taps, opening[..., None], axis=1)[:, 0]
     evidence = Evidence(

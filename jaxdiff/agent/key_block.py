@@ -1,8 +1,8 @@
 """The last part of filling prompts, laid out for one pass: the queries, and all keys of each side by side after it.
 
-A row holds one call's query, the opening of the answer, and one stream `name:` per field. All streams of a row begin
-at the same position and see the query but not one another, so that order and number of fields do not matter. Rows may
-belong to different tools: each counts its positions from the end of its own prefix.
+A row holds one call's query, the opening of the answer, the query restated, and one stream `name:` per field. All
+streams of a row begin at the same position and see the query but not one another, so that order and number of fields
+do not matter. Rows may belong to different tools: each counts its positions from the end of its own prefix.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from flax import struct
 
 from jaxdiff.agent.asked import Placed
 from jaxdiff.agent.prompting import MAX_CANDIDATES, QueryPrompt, candidate_text, key_ids
-from jaxdiff.base.buckets import CALLS, CANDIDATES, FIELDS, TOKENS, bucket
+from jaxdiff.base.buckets import CALLS, CANDIDATES, FIELDS, PROMPT_TOKENS, TOKENS, bucket
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.features import Array
 
@@ -28,7 +28,7 @@ class Block:
     """Queries and their keys, padded (B rows, T slots, Q query tokens, F fields, C candidates).
 
     ids, positions, stream: [B, T] int32. valid: [B, T] bool. keys: [B, F] int32, slot of each field's colon. opening:
-    [B] int32, slot of the last token before the keys.
+    [B] int32, slot of the last token before the answer. copy: [B] int32, slot of the query's second copy.
     query_ids: [B, Q] int32; the query's tokens stand in the first slots. query_valid: [B, Q]. field_valid: [B, F].
     candidate_slots: [B, F, C, CANDIDATE_TOKENS] int32 slots of the prefix. candidate_first: [B, F, C] int32, first
     token.
@@ -40,6 +40,7 @@ class Block:
     valid: Array
     keys: Array
     opening: Array
+    copy: Array
     query_ids: Array
     query_valid: Array
     field_valid: Array
@@ -63,9 +64,9 @@ def sizes_of(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[QueryP
     slots, query, fields, candidates = 0, 0, 0, 0
     for call, prompt in zip(asked, prompts, strict=True):
         tool = call.tool
-        length = len(prompt.ids) + len(prompt.ending) + sum(len(key_ids(base, field)) for field in tool.fields)
+        length = len(prompt.restated) + sum(len(key_ids(base, field)) for field in tool.fields)
         most = max((len(field.candidates) for field in tool.fields), default=0)
-        slots = max(slots, bucket(length, TOKENS, "tokens of the query and its keys"))
+        slots = max(slots, bucket(length, PROMPT_TOKENS, "tokens of the query and its keys"))
         query = max(query, bucket(len(prompt.ids), TOKENS, "tokens of the query"))
         fields = max(fields, bucket(len(tool.fields), FIELDS, f"fields of {tool.name!r}"))
         candidates = max(candidates, bucket(min(most, MAX_CANDIDATES), CANDIDATES, "candidates"))
@@ -82,6 +83,7 @@ def build_block(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[Que
         valid=np.zeros(shape, bool),
         keys=np.zeros((rows, sizes.fields), np.int32),
         opening=np.zeros(rows, np.int32),
+        copy=np.zeros(rows, np.int32),
         query_ids=np.zeros((rows, sizes.query), np.int32),
         query_valid=np.zeros((rows, sizes.query), bool),
         field_valid=np.zeros((rows, sizes.fields), bool),
@@ -91,7 +93,7 @@ def build_block(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[Que
     distinct = {(id(call.tool), id(call.known)): call for call in asked}
     layouts = {key: _lay_out(base, call, sizes) for key, call in distinct.items()}
     for row, (call, prompt) in enumerate(zip(asked, prompts, strict=True)):
-        layout, text = layouts[id(call.tool), id(call.known)], prompt.ids + prompt.ending
+        layout, text = layouts[id(call.tool), id(call.known)], prompt.restated
         ids, stream = list(text), [-1] * len(text)
         positions = list(range(len(text)))
         for i, key in enumerate(layout.keys):
@@ -102,7 +104,8 @@ def build_block(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[Que
         block.ids[row, : len(ids)], block.stream[row, : len(ids)] = ids, stream
         block.positions[row, : len(ids)] = np.array(positions) + call.known.length
         block.valid[row, : len(ids)] = True
-        block.opening[row] = len(text) - 1
+        block.opening[row] = len(prompt.ids) + len(prompt.ending) - 1
+        block.copy[row] = prompt.copy
         block.query_ids[row, : len(prompt.ids)] = prompt.ids
         block.query_valid[row, : len(prompt.ids)] = True
         block.field_valid[row, : len(layout.keys)] = True

@@ -4,8 +4,11 @@ A filling prompt has four parts. What comes first changes least, so that its key
 
     example   one worked call, always the same
     tool      the chosen function and its parameters
-    query     the user's words
+    query     the user's words; for the reader, once more as the first line of the answer
     keys      one short stream `name:` per field, side by side after the query
+
+Where a query's tokens are read once, each knows only what stands before it. In the second copy every token has seen
+the whole query.
 
 The worked example shows the base what follows a key: a value, `none` for what the query leaves out, `true`, a listed
 candidate.
@@ -34,6 +37,9 @@ Parameters:
 EXAMPLE_QUERY = "Can you get Dana Ruiz onto court 7 for squash on a wooden floor? With floodlights please."
 EXAMPLE_ANSWER = "sport: squash\ncourt: 7\nplayer: Dana Ruiz\ncoach: none\nsurface: wood\nlights: true"
 
+# Opens the first line of an answer that restates the query.
+RESTATED = "request: "
+
 # Characters of a description; fewer where the tool would be longer than what can be read.
 DESCRIPTIONS = (300, 100, 30, 0)
 MAX_CANDIDATES = 32
@@ -49,11 +55,26 @@ class ToolPrompt:
 
 @dataclass(frozen=True)
 class QueryPrompt:
-    """The query's part: its own tokens with code-point offsets, then the tokens that open the answer."""
+    """The query's part: its own tokens with code-point offsets, then the tokens that open the answer.
+
+    lead, closing: what stands before and after the query's second copy, where the answer restates it.
+    """
 
     ids: list[int]
     offsets: list[tuple[int, int]]
     ending: list[int]
+    lead: list[int]
+    closing: list[int]
+
+    @property
+    def restated(self) -> list[int]:
+        """All tokens before the keys, with the query in both places."""
+        return self.ids + self.ending + self.lead + self.ids + self.closing
+
+    @property
+    def copy(self) -> int:
+        """Place of the second copy's first token in `restated`."""
+        return len(self.ids) + len(self.ending) + len(self.lead)
 
 
 def candidate_text(value: object) -> str:
@@ -107,7 +128,7 @@ def query_prompt(base: FrozenBase, query: str) -> QueryPrompt:
     """Renders the query, and opens the assistant's turn."""
     ids, offsets = base.encode_with_offsets(query)
     ending = base.special(TURN_END) + base.encode("\n") + base.special(TURN_START) + base.encode("assistant\n")
-    return QueryPrompt(ids, offsets, ending)
+    return QueryPrompt(ids, offsets, ending, base.encode(RESTATED), base.encode("\n"))
 
 
 def key_ids(base: FrozenBase, field: Field) -> list[int]:

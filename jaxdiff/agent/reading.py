@@ -73,9 +73,8 @@ class CallFeatures:
 class Reading(CallFeatures):
     """A call that has been read.
 
-    What tells whether the tool fits the query are the base's states at the last token before the keys, the opening of
-    the answer. opening: [4, D] float32, raw, after the layers `opening_taps`. opening_hidden: [D] float32, after the
-    final norm.
+    What tells whether the tool fits the query are the base's states at the last token before the answer. opening:
+    [4, D] float32, raw, after the layers `opening_taps`. opening_hidden: [D] float32, after the final norm.
     """
 
     opening: np.ndarray
@@ -90,7 +89,7 @@ def read_calls(base: FrozenBase, asked: Sequence[Asked]) -> list[Reading]:
     prompts = [query_prompt(base, call.query) for call in asked]
     for call, prompt in zip(asked, prompts, strict=True):
         longest = max((len(key_ids(base, field)) for field in call.tool.fields), default=0)
-        base.check_length(call.known.prefix.length + len(prompt.ids) + len(prompt.ending) + longest)
+        base.check_length(call.known.prefix.length + len(prompt.restated) + longest)
     readings: dict[int, Reading] = {}
     narrow = [i for i, call in enumerate(asked) if len(call.tool.fields) <= ROW_FIELDS]
     for start in range(0, len(narrow), CALLS[-1]):

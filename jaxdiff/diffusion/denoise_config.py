@@ -11,6 +11,7 @@ from jaxdiff.errors import ConfigError
 SAMPLERS = ("confidence", "ancestral", "ancestral_cached")
 REVEAL_RULES = ("top_k", "threshold")
 BLOCKS = ("together", "in_order")
+PADDING = ("last", "ranked")
 DEFAULT_SCHEDULE = LogLinear()
 # The trace of a denoising holds every step; no canvas has more positions.
 MOST_STEPS = 2048
@@ -31,6 +32,9 @@ class DenoiseConfig:
     blocks: `together`, all values at once; `in_order`, a position is revealed only when all blocks before its own are
         full (arXiv 2503.09573); what is said of steps and rows here holds for the block whose turn it is (see
         `BlockOrder`).
+    padding: `last`, <NULL> is revealed only in rows where nothing else is proposed, or in the last step; `ranked`, as
+        any other token. Most of a slot is padding and is surest of all. Revealed first, it makes a canvas that noise,
+        which strikes positions alike, rarely makes of a long value: the head takes what is left for padding too.
     reveal: `top_k`, the most confident positions of a row; `threshold`, all of at least that confidence, at least one.
     top_k: positions a step; None: what is left, divided by the steps left, rounded up.
     threshold: confidence that `threshold` asks for.
@@ -57,6 +61,7 @@ class DenoiseConfig:
     credit_decay: float = 0.8
     credit_power: float = 0.2
     blocks: str = "together"
+    padding: str = "ranked"
 
     def __post_init__(self) -> None:
         def check(condition: bool, message: str) -> None:
@@ -76,6 +81,7 @@ class DenoiseConfig:
         check(self.sampler in SAMPLERS, f"{self.sampler=} is unknown; known: {', '.join(SAMPLERS)}")
         check(self.reveal in REVEAL_RULES, f"{self.reveal=} is unknown; known: {', '.join(REVEAL_RULES)}")
         check(self.blocks in BLOCKS, f"{self.blocks=} is unknown; known: {', '.join(BLOCKS)}")
+        check(self.padding in PADDING, f"{self.padding=} is unknown; known: {', '.join(PADDING)}")
         check(self.top_k is None or self.top_k >= 1, f"{self.top_k=} must be >= 1")
         check(self.top_k is None or self.reveal == "top_k", f"{self.top_k=} has no meaning with {self.reveal=}")
         check(0 <= self.threshold <= 1, f"{self.threshold=} must lie in [0, 1]")
@@ -86,9 +92,8 @@ class DenoiseConfig:
         check(0 <= self.credit_decay <= 1, f"{self.credit_decay=} must lie in [0, 1]")
         check(0 <= self.credit_power < math.inf, f"{self.credit_power=} must be >= 0 and finite")
         if self.ancestral:
-            unused = (("reveal", "top_k"), ("top_k", None), ("remask", 0), ("credit", 0), ("blocks", "together"))
-            for name, idle in unused:
-                value = getattr(self, name)
+            for name in ("reveal", "top_k", "remask", "credit", "blocks", "padding"):
+                value, idle = getattr(self, name), type(self).__dataclass_fields__[name].default
                 check(value == idle, f"self.{name}={value!r} has no meaning with {self.sampler=}")
         else:
             check(self.schedule == DEFAULT_SCHEDULE, f"{self.schedule=} has no meaning with {self.sampler=}")

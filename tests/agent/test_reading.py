@@ -26,7 +26,7 @@ QUERIES = (
     "Zwölf Türen, 日本 🍷 e\u0301 blue",
 )
 TOOL = tool_of()
-LENGTH = 512
+LENGTH = 640
 PER_FIELD = (
     "key_attention",
     "token_logprob",
@@ -73,19 +73,19 @@ class PlainReading:
         before = example_ids(base)
         prompt = tool_prompt(base, TOOL)
         asked = query_prompt(base, query)
-        ids = before + prompt.ids + asked.ids + asked.ending + key_ids(base, field)
+        ids = before + prompt.ids + asked.restated + key_ids(base, field)
         block = np.zeros((1, LENGTH), np.int32)
         block[0, : len(ids)] = ids
         valid = np.arange(LENGTH)[None] < len(ids)
         output, logprob = jax.device_get(read_plainly(base.module, base.params, block, valid, np.int32(len(ids) - 1)))
         start = len(before) + len(prompt.ids)
-        words = slice(start, start + len(asked.ids))
+        first, copy = start + np.arange(len(asked.ids)), start + asked.copy + np.arange(len(asked.ids))
         attention = np.maximum(output.key_attention[0, 0], FLOOR)
         logprob = np.maximum(logprob, FLOOR)
         self.parts = {
-            "key_attention": attention[:, words].T,
+            "key_attention": np.log(np.exp(attention[:, first]) + np.exp(attention[:, copy])).T,
             "token_logprob": logprob[asked.ids],
-            "token_states": np.concatenate([output.taps[0, words, i - 1] for i in token_taps(base.config)], -1),
+            "token_states": np.concatenate([output.taps[0, copy, i - 1] for i in token_taps(base.config)], -1),
             "key_states": np.concatenate([output.key_states[i - 1, 0, 0] for i in key_taps(base.config)]),
             "key_logprob": logprob[[base.encode(word)[0] for word in TELLING_WORDS]],
         }

@@ -31,6 +31,7 @@ def read_alone(base: FrozenBase, tool: Tool, known: ToolPrefix, query: str) -> R
 def few_buckets() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prefix, "PROMPT_TOKENS", (640,))
+        patch.setattr(key_block, "PROMPT_TOKENS", (384,))
         patch.setattr(key_block, "TOKENS", (192,))
         patch.setattr(key_block, "FIELDS", (8,))
         patch.setattr(key_block, "CANDIDATES", (8,))

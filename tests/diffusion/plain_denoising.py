@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.diffusion.plain_automata import plain_best
 
-B, N, V, MASK = 3, 7, 11, 10
+B, N, V, MASK, NULL = 3, 7, 11, 10, 9
 TABLE = jnp.asarray(np.random.default_rng(0).normal(size=(V, V)), jnp.float32)
 PLACE = jnp.asarray(np.random.default_rng(1).normal(size=(N, V)), jnp.float32)
 
@@ -148,7 +148,9 @@ def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), 
             here, end = next(turn for turn in turns[b] if any(i in turn[0] for i in masked))
             masked, standing = ([i for i in places if i in here] for places in (masked, standing))
             left_here = end - step
-            by_confidence = sorted(masked, key=lambda i: (-probability[i], i))
+            content = [i for i in masked if proposal[i] != NULL]
+            candidates = content if content and config.padding == "last" else masked
+            by_confidence = sorted(candidates, key=lambda i: (-probability[i], i))
             if left_here == 1:
                 chosen = masked
             elif config.ancestral:
@@ -159,9 +161,9 @@ def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), 
                 )
                 chosen = [i for i in masked if draws[i] < chance]
             elif config.reveal == "threshold":
-                chosen = [i for i in masked if probability[i] >= config.threshold] or by_confidence[:1]
+                chosen = [i for i in candidates if probability[i] >= config.threshold] or by_confidence[:1]
             else:
-                chosen = by_confidence[: config.top_k or math.ceil(len(masked) / left_here)]
+                chosen = by_confidence[: config.top_k or math.ceil(len(candidates) / left_here)]
             for i in chosen:
                 tokens[b, i], confidence[b, i], revealed[b, i] = proposal[i], probability[i], True
             if left_here > 1:

@@ -15,6 +15,7 @@ from jaxdiff.diffusion.denoise import DenoiseConfig, denoise
 from jaxdiff.errors import ConfigError
 from tests.diffusion.plain_denoising import (
     MASK,
+    NULL,
     B,
     N,
     V,
@@ -30,6 +31,7 @@ CONFIGS = (
     DenoiseConfig(steps=5, blocks="in_order"),
     DenoiseConfig(steps=2, blocks="in_order", temperature=0.8),
     DenoiseConfig(steps=9, blocks="in_order", top_k=1, remask=1),
+    DenoiseConfig(steps=8, blocks="in_order", padding="last"),
     DenoiseConfig(steps=8, blocks="in_order", reveal="threshold", threshold=0.3, remask=1, temperature=0.7),
 )
 NO_BIAS = jnp.zeros((B, N, V))
@@ -39,7 +41,7 @@ NO_BIAS = jnp.zeros((B, N, V))
 def filler(config):
     return jax.jit(
         lambda tokens, value_mask, keys, block: denoise(
-            predict, tokens, value_mask, keys, mask_id=MASK, config=config, block=block
+            predict, tokens, value_mask, keys, mask_id=MASK, null_id=NULL, config=config, block=block
         )
     )
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jaxdiff.diffusion.denoise import DenoiseConfig, denoise
 from jaxdiff.errors import ConfigError
-from tests.diffusion.plain_denoising import MASK, B, N, V, assert_equals_plain_loop, canvas, plain_loop, predict
+from tests.diffusion.plain_denoising import MASK, NULL, B, N, V, assert_equals_plain_loop, canvas, plain_loop, predict
 
 # Each is compiled once for the whole file; together they cover every option, and the options that act on one another.
 CONFIGS = (
@@ -25,6 +25,9 @@ CONFIGS = (
     DenoiseConfig(steps=5, reveal="threshold", threshold=0.3),
     DenoiseConfig(steps=4, reveal="threshold", threshold=0.4, remask=1),
     DenoiseConfig(steps=4, reveal="threshold", threshold=0.9, temperature=2.0),
+    DenoiseConfig(steps=4, padding="last"),
+    DenoiseConfig(steps=5, padding="last", top_k=1, remask=1),
+    DenoiseConfig(steps=4, padding="last", reveal="threshold", threshold=0.3),
 )
 SAMPLED = CONFIGS[4]
 NO_BIAS = jnp.zeros((B, N, V))
@@ -34,7 +37,7 @@ NO_BIAS = jnp.zeros((B, N, V))
 def filler(config):
     return jax.jit(
         lambda tokens, value_mask, key, bias: denoise(
-            predict, tokens, value_mask, key, mask_id=MASK, config=config, bias=bias
+            predict, tokens, value_mask, key, mask_id=MASK, null_id=NULL, config=config, bias=bias
         )
     )
 
@@ -71,13 +74,41 @@ def test_without_bias_and_jit_the_result_is_the_same():
     np.testing.assert_allclose(eager.confidence, compiled.confidence, atol=1e-6)
 
 
+def test_padding_comes_last():
+    """However sure it is: three of four positions are padding, and the fourth depends on how much of it is seen."""
+
+    def tail(tokens, t):
+        padded = (tokens == 3).sum(axis=1)[:, None]
+        word = jnp.where(padded > 0, -1.0, 1.0)
+        logits = jnp.zeros((*tokens.shape, 5)).at[:, 1:, 3].set(9.0)
+        return logits.at[:, :1, 2].set(word)
+
+    tokens = jnp.full((2, 4), 4, jnp.int32)
+    config = DenoiseConfig(steps=3)
+
+    def fill(config):
+        result = denoise(tail, tokens, tokens == 4, jax.random.key(0), mask_id=4, null_id=3, config=config)
+        return np.asarray(result.tokens[0]).tolist(), np.asarray(result.trace.revealed[:, 0]).astype(int).tolist()
+
+    last, ranked = (fill(dataclasses.replace(config, padding=padding)) for padding in ("last", "ranked"))
+    assert last == ([2, 3, 3, 3], [[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
+    assert ranked == ([0, 3, 3, 3], [[0, 1, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
+
+
+def test_padding_that_comes_last_needs_its_identifier():
+    tokens, value_mask = canvas()
+    with pytest.raises(ConfigError, match="padding='last' needs"):
+        config = DenoiseConfig(padding="last")
+        denoise(predict, tokens, value_mask, jax.random.key(0), mask_id=MASK, config=config)
+
+
 def test_forbidden_tokens_are_never_chosen():
     tokens, value_mask = canvas(4, 1.0)
     bias = jnp.full((V,), -jnp.inf).at[jnp.asarray([2, 5])].set(0.0)
     bias = jnp.broadcast_to(bias, (B, N, V))
     seen = set()
     for seed in range(20):
-        result = filler(CONFIGS[-1])(tokens, value_mask, jax.random.split(jax.random.key(seed), B), bias)
+        result = filler(CONFIGS[7])(tokens, value_mask, jax.random.split(jax.random.key(seed), B), bias)
         seen |= set(np.asarray(result.tokens)[np.asarray(value_mask)].tolist())
     assert seen == {2, 5}
 

@@ -239,6 +239,7 @@ def test_credit_of_few_tokens_is_that_of_the_whole_vocabulary(logits, decay, pow
         ({"sampler": "ancestral", "top_k": 2}, "top_k=2 has no meaning"),
         ({"sampler": "ancestral", "remask": 1}, "remask=1 has no meaning"),
         ({"sampler": "ancestral_cached", "credit": 0.7}, "credit=0.7 has no meaning"),
+        ({"padding": "first"}, "padding='first' is unknown"),
         ({"schedule": Geometric()}, "schedule=Geometric"),
     ],
 )

@@ -47,4 +47,4 @@ ROWS = [
     row("to Bo", {"to": "Bo"}, {"to": "Bo"}, SEND),
 ]
 # Short enough to be read, too long to be trained on.
-LONG = row("q7z " * 45, {"what": "q7z", "colour": "red"})
+LONG = row("q7z " * 36, {"what": "q7z", "colour": "red"})

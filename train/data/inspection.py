@@ -99,7 +99,7 @@ def inspect_row(base: FrozenBase, row: Row) -> Inspection:
     prompt = {
         "example": base.decode(example_ids(base)),
         "tool": base.decode(known.ids),
-        "query": base.decode(asked.ids + asked.ending),
+        "query": base.decode(asked.restated),
     }
     arguments, problem = None, ""
     try:

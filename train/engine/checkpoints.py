@@ -25,10 +25,14 @@ _SPACE_MARGIN = 1.1
 
 @dataclass(frozen=True)
 class DataPosition:
-    """Where the stream of batches stands: the next batch is that of `step`, drawn by `seed`."""
+    """Where the stream of batches stands: the next batch is that of `step`, drawn by `seed`.
+
+    seconds: that training took so far, interruptions left out.
+    """
 
     seed: int
     step: int = 0
+    seconds: float = 0.0
 
 
 class Checkpoints:

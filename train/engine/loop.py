@@ -57,24 +57,37 @@ class Run:
 
 
 def run(plan: Run) -> tuple[TrainState, float]:
-    """Goes through all steps from the newest checkpoint on; the last state, and the seconds it took.
+    """Goes through all steps from the newest checkpoint on; the last state, and the seconds that all steps took.
 
     Metrics of a step are read after the next one is dispatched. Raises TrainingStopped when asked to stop (the state is
     saved), TrainingDiverged for a loss that is not finite (the batch is kept, the state is not saved), WeightsError for
     checkpoints that cannot be read or written, HeadMismatch where the folder's base is another.
     """
-    settings, started = plan.settings, time.monotonic()
+    settings, clock = plan.settings, _Clock(time.monotonic())
     with Checkpoints(settings.out / CHECKPOINTS, plan.base_fingerprint) as checkpoints, Interruption() as stop:
         state = plan.state
         if checkpoints.latest_step() is not None:
             state, position = checkpoints.restore_newest(state, lambda line: plan.log(f"warning: {line}"))
             plan.log(f"resumed at step {position.step}")
+            clock = _Clock(time.monotonic() - position.seconds)
         with closing(_watch(plan, int(state.step))) as watch:
-            state = _steps(plan, state, checkpoints, stop, watch)
-    return state, time.monotonic() - started
+            state = _steps(plan, state, checkpoints, stop, watch, clock)
+    return state, clock.seconds()
 
 
-def _steps(plan: Run, state: TrainState, checkpoints: Checkpoints, stop: Interruption, watch: Watch) -> TrainState:
+@dataclass(frozen=True)
+class _Clock:
+    """started: when the run would have begun, had it never been interrupted."""
+
+    started: float
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+def _steps(
+    plan: Run, state: TrainState, checkpoints: Checkpoints, stop: Interruption, watch: Watch, clock: _Clock
+) -> TrainState:
     settings, first = plan.settings, int(state.step)
     pending: _Pending | None = None
     with Profile(settings.out / "profile" if settings.profile else None, first) as profile:
@@ -91,7 +104,7 @@ def _steps(plan: Run, state: TrainState, checkpoints: Checkpoints, stop: Interru
                 # What is not a number must not become a checkpoint.
                 pending.read(watch)
                 pending = None
-                checkpoints.save(state, DataPosition(seed=settings.seed, step=done))
+                checkpoints.save(state, DataPosition(settings.seed, done, clock.seconds()))
             if asked and not last:
                 checkpoints.wait()
                 raise TrainingStopped(done, "SIGTERM")

@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 
 from jaxdiff.agent.canvas_reading import build_canvas_block, canvas_of, canvas_template, read_canvas, written_ids
-from jaxdiff.agent.prompting import example_ids
+from jaxdiff.agent.prompting import QueryPrompt, example_ids
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.features import Canvas, Features, Labels
@@ -22,7 +23,7 @@ from jaxdiff.schema.tools import Tool, parse_tools
 
 from ..data.drawing import ALL_ROWS, Drawing
 from ..data.rows import Row
-from .passes import passes, up
+from .passes import passes, prompt_tokens, up
 from .row_store import Part, Progress, RowStore, new_store
 
 # Few sizes mean few programs to compile; longer prompts and canvases are not trained on.
@@ -48,8 +49,7 @@ def extract_canvases(
     folder = root / f"{name}-canvas-{_store_key(base, rows)}"
     with new_store(folder, STORED) as writer:
         if writer is not None:
-            done = 0
-            for group in passes(base, rows, room=lambda tool: _room(base, tool)):
+            for group in passes(base, rows, partial(_fits, base), writer.saved):
                 template, prefix = canvas_template(base, group.tool), group.known.prefix
                 length = len(template.tokens)
                 block = build_canvas_block(
@@ -60,15 +60,12 @@ def extract_canvases(
                 states = jax.device_get(read_canvas(base.module, base.params, prefix.cache, prefix.valid, start, block))
                 for number, value in zip(group.numbers, states, strict=False):
                     writer.add(number, {"N": length}, {"states": value})
-                    done += 1
-                    if progress is not None:
-                        progress(done, len(rows))
+                    writer.tell(progress, len(rows))
     return CanvasStore(folder, rows)
 
 
-def _room(base: FrozenBase, tool: Tool) -> int:
-    """Tokens that a prompt may have; none where the canvas is too long."""
-    return PROMPT_SLOTS[-1] if len(canvas_template(base, tool).tokens) <= CANVAS_SLOTS[-1] else -1
+def _fits(base: FrozenBase, tool: Tool, prompt: QueryPrompt) -> bool:
+    return prompt_tokens(prompt) <= PROMPT_SLOTS[-1] and len(canvas_template(base, tool).tokens) <= CANVAS_SLOTS[-1]
 
 
 def _store_key(base: FrozenBase, rows: Sequence[Row]) -> str:

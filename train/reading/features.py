@@ -18,7 +18,7 @@ import numpy as np
 from jaxdiff.agent.asked import Asked
 from jaxdiff.agent.evidence import Evidence, read_block, telling_ids
 from jaxdiff.agent.key_block import Sizes, build_block
-from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids
+from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids, query_prompt
 from jaxdiff.agent.query_features import Words
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.schema.tools import Tool
@@ -28,11 +28,10 @@ from .passes import passes, up
 from .row_store import Part, Progress, RowStore, new_store
 
 # Few sizes mean few programs to compile.
-_SLOTS = (48, 64, 96, 128, 192, 256)
-_FIELDS = (4, 8, 16)
+_SLOTS = (64, 80, 96, 112, 128, 160, 192, 256, 384)
+_QUERIES = (64, 256)
+_FIELDS = (8, 16)
 _CANDIDATES = (8, 32)
-# Rows after which what was read is safe.
-_SAVED_EVERY = 100
 
 # Axes are as long as the row's fields (F), query tokens (T) and candidates (C).
 PARTS = {
@@ -60,7 +59,9 @@ class FeatureStore(RowStore):
 def store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
     """What a store depends on: the base and in which type it computes, the prompt's fixed part, tools and queries."""
     digest = hashlib.sha256(base.computation.encode())
-    digest.update(repr((example_ids(base), telling_ids(base).tolist(), sorted(PARTS))).encode())
+    digest.update(
+        repr((example_ids(base), query_prompt(base, "").restated, telling_ids(base).tolist(), sorted(PARTS))).encode()
+    )
     for row in rows:
         digest.update(json.dumps([row.tool, row.query]).encode())
     return digest.hexdigest()[:16]
@@ -74,10 +75,9 @@ def extract(
     Rows too long for a pass are left out, and those of tools with more fields than it holds.
     """
     folder = root / f"{name}-{store_key(base, rows)}"
-    with new_store(folder, STORED, resume=True) as writer:
+    with new_store(folder, STORED) as writer:
         if writer is not None:
-            saved = frozenset(writer.rows)
-            for done, (number, tool, prompt, evidence) in enumerate(_read_rows(base, rows, saved), 1):
+            for number, tool, prompt, evidence in _read_rows(base, rows, writer.saved):
                 listed = max((len(field.candidates) for field in tool.fields), default=0)
                 sizes = {"F": len(tool.fields), "T": len(prompt.ids), "C": min(listed, _CANDIDATES[-1])}
                 values = {part: np.asarray(getattr(evidence, part)) for part in PARTS}
@@ -86,38 +86,39 @@ def extract(
                 values["token_ids"] = np.array(prompt.ids, np.int32)[:, None]
                 values["offsets"] = np.array(prompt.offsets, np.int32).reshape(-1, 2)
                 writer.add(number, sizes, values)
-                if done % _SAVED_EVERY == 0:
-                    writer.save()
-                if progress is not None:
-                    progress(done, len(rows) - len(saved))
+                writer.tell(progress, len(rows))
     return FeatureStore(folder, rows)
 
 
 def _read_rows(
     base: FrozenBase, rows: Sequence[Row], saved: Collection[int]
 ) -> Iterator[tuple[int, Tool, QueryPrompt, Evidence]]:
-    """Number, tool, prompt and evidence of each row that is not saved, tool by tool."""
+    """Number, tool, prompt and evidence of each row, tool by tool; none of passes whose rows are all saved."""
     telling = telling_ids(base)
 
     def key_tokens(tool: Tool) -> int:
         return sum(len(key_ids(base, field)) for field in tool.fields)
 
-    def room(tool: Tool) -> int:
-        return _SLOTS[-1] - key_tokens(tool) if len(tool.fields) <= _FIELDS[-1] else 0
+    def fits(tool: Tool, prompt: QueryPrompt) -> bool:
+        needed = (
+            (len(tool.fields), _FIELDS),
+            (len(prompt.restated) + key_tokens(tool), _SLOTS),
+            (len(prompt.ids), _QUERIES),
+        )
+        return all(size <= sizes[-1] for size, sizes in needed)
 
-    for group in passes(base, rows, room, saved):
+    for group in passes(base, rows, fits, saved):
         tool, prefix = group.tool, group.known.prefix
-        slots = up(group.longest + key_tokens(tool), _SLOTS)
+        slots = up(max(len(prompt.restated) for prompt in group.prompts) + key_tokens(tool), _SLOTS)
+        query = min(up(max(len(prompt.ids) for prompt in group.prompts), _QUERIES), slots)
         listed = max((len(field.candidates) for field in tool.fields), default=0)
         sizes = Sizes(
-            group.rows, slots, slots, up(len(tool.fields), _FIELDS), up(min(listed, _CANDIDATES[-1]), _CANDIDATES)
+            group.rows, slots, query, up(len(tool.fields), _FIELDS), up(min(listed, _CANDIDATES[-1]), _CANDIDATES)
         )
         asked = [Asked(tool, group.known, rows[number].query) for number in group.numbers]
         block = build_block(base, asked, group.prompts, sizes)
         evidence = jax.device_get(read_block(base.module, base.params, prefix.cache, prefix.valid, block, telling))
         for i, (number, prompt) in enumerate(zip(group.numbers, group.prompts, strict=True)):
-            if number in saved:
-                continue
             yield number, tool, prompt, jax.tree.map(lambda x, i=i: x[i], evidence)
 
 

@@ -38,7 +38,7 @@ from .batches import CANDIDATES, lay_canvas, pad_labels
 
 FIELDS = 8
 # Padded tokens of (example and tool, query and keys, query); rows of similar size go together.
-SIZES = ((384, 96, 48), (384, 192, 80), (640, 96, 48), (640, 192, 80), (1024, 192, 80))
+SIZES = ((384, 128, 48), (384, 256, 80), (640, 128, 48), (640, 256, 80), (1024, 256, 80))
 
 
 @struct.dataclass
@@ -91,7 +91,7 @@ class TokenRows:
                 places[key] = tool, _Place(prompt, example, example + len(prompt.ids)), keys
             tool, place, keys = places[key]
             asked = query_prompt(base, row.query)
-            needed = place.length, len(asked.ids) + len(asked.ending) + keys, len(asked.ids)
+            needed = place.length, len(asked.restated) + keys, len(asked.ids)
             size = next((size for size in SIZES if all(a <= b for a, b in zip(needed, size, strict=True))), None)
             if size is None or len(tool.fields) > FIELDS:
                 continue

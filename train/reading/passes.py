@@ -38,9 +38,9 @@ class Pass:
 
 
 def passes(
-    base: FrozenBase, rows: Sequence[Row], room: Callable[[Tool], int], done: Collection[int] = ()
+    base: FrozenBase, rows: Sequence[Row], fits: Callable[[Tool, QueryPrompt], bool], done: Collection[int] = ()
 ) -> Iterator[Pass]:
-    """All rows, tool by tool; those whose prompt has more than `room(tool)` tokens are left out.
+    """All rows, tool by tool; those that do not fit a pass are left out.
 
     done: numbers of rows that need not be read; passes of such rows alone are left out, the others stay what they are,
     so that a row is always read in the same company.
@@ -51,9 +51,8 @@ def passes(
         by_tool.setdefault(json.dumps(row.tool), []).append(number)
     for group in by_tool.values():
         tool = parse_tools([rows[group[0]].tool])[0]
-        most = room(tool)
         prompts = [(number, query_prompt(base, rows[number].query)) for number in group]
-        prompts = [(number, prompt) for number, prompt in prompts if prompt_tokens(prompt) <= most]
+        prompts = [(number, prompt) for number, prompt in prompts if fits(tool, prompt)]
         prompts.sort(key=lambda pair: len(pair[1].ids))
         for start in range(0, len(prompts), _ROWS[-1]):
             numbers, chosen = zip(*prompts[start : start + _ROWS[-1]], strict=True)

@@ -6,7 +6,6 @@ and renamed at the end, so that a store that is there is complete.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,9 @@ from jaxdiff.schema.tools import Tool, parse_tools
 
 INDEX = "index.npz"
 _SUFFIXES: dict[type, str] = {np.float16: "f16", np.int32: "i32"}
+
+# Rows after which what was written is safe.
+SAVED_EVERY = 100
 
 Progress = Callable[[int, int], None]
 
@@ -95,7 +97,10 @@ class RowStore:
 
 
 class RowWriter:
-    """Writes a store row by row. rows: numbers of those that are written, in order."""
+    """Writes a store row by row, behind the rows that an earlier writer saved.
+
+    rows: numbers of those that are written, in order. saved: of those that were when it began.
+    """
 
     def __init__(self, folder: Path, parts: Mapping[str, Part], stack: ExitStack):
         self.rows: list[int] = []
@@ -104,6 +109,7 @@ class RowWriter:
         self._widths: dict[str, int] = {}
         if (folder / INDEX).is_file():
             self._read_index()
+        self.saved = frozenset(self.rows)
         self._files: dict[str, BinaryIO] = {}
         for name, part in parts.items():
             self._files[name] = stack.enter_context(_path(folder, name, part).open("ab"))
@@ -111,7 +117,9 @@ class RowWriter:
             self._files[name].truncate(self._bytes(name, part))
 
     def add(self, number: int, sizes: Mapping[str, int], values: Mapping[str, np.ndarray]) -> None:
-        """Row `number` of those given to the store; values may be padded behind `sizes`."""
+        """Row `number` of those given to the store, unless it is saved; values may be padded behind `sizes`."""
+        if number in self.saved:
+            return
         for axis, size in sizes.items():
             self._sizes[axis].append(size)
         for name, part in self._parts.items():
@@ -123,6 +131,13 @@ class RowWriter:
                 value = np.clip(value, -60000, 60000)
             value.astype(part.dtype).tofile(self._files[name])
         self.rows.append(number)
+        if len(self.rows) % SAVED_EVERY == 0:
+            self.save()
+
+    def tell(self, progress: Progress | None, rows: int) -> None:
+        """Reports how many are written of `rows` in all, those that were saved before left out."""
+        if progress is not None:
+            progress(len(self.rows) - len(self.saved), rows - len(self.saved))
 
     def save(self) -> None:
         """Keeps what is written so far, should the process end. Raises InputError for a store without rows."""
@@ -151,11 +166,11 @@ class RowWriter:
 
 
 @contextmanager
-def new_store(folder: Path, parts: Mapping[str, Part], resume: bool = False) -> Iterator[RowWriter | None]:
+def new_store(folder: Path, parts: Mapping[str, Part]) -> Iterator[RowWriter | None]:
     """A writer whose store appears as `folder` when the block ends without an error; None where the store is there.
 
-    Only one process writes a store; others wait, and then find it there. resume: the writer goes on behind the rows
-    that an earlier one saved.
+    Only one process writes a store; others wait, and then find it there. What a writer that was interrupted saved is
+    written on.
     """
     if _is_complete(folder):
         yield None
@@ -166,8 +181,6 @@ def new_store(folder: Path, parts: Mapping[str, Part], resume: bool = False) -> 
         if _is_complete(folder):
             yield None
             return
-        if not resume:
-            shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(exist_ok=True)
         with ExitStack() as stack:
             writer = RowWriter(partial, parts, stack)

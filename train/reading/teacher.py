@@ -7,7 +7,7 @@ kept at each token and behind the last one, where it ends the value.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,22 +67,19 @@ def extract_teacher(
     folder = root / f"{name}-teacher-{digest}"
     with new_store(folder, STORED) as writer:
         if writer is not None:
-            found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-            for number, ids, logprob in _read_rows(base, store, slots):
-                found[number] = ids, logprob
-                if progress is not None:
-                    progress(len(found), len(store))
-            nothing = np.zeros((0, KEPT), np.int32), np.zeros((0, KEPT), np.float32)
-            for number in range(len(store)):
-                ids, logprob = found.get(number, nothing)
+            for number, ids, logprob in _read_rows(base, store, slots, writer.saved):
                 writer.add(number, {"P": len(ids)}, {"ids": ids, "logprob": logprob})
+                writer.tell(progress, len(store))
+            nothing = {"ids": np.zeros((0, KEPT), np.int32), "logprob": np.zeros((0, KEPT), np.float32)}
+            for number in sorted({*range(len(store))} - {*writer.rows}):
+                writer.add(number, {"P": 0}, nothing)
     return TeacherStore(folder, store.rows)
 
 
 def _read_rows(
-    base: FrozenBase, store: FeatureStore, slots: Sequence[Sequence[Slot]]
+    base: FrozenBase, store: FeatureStore, slots: Sequence[Sequence[Slot]], saved: Collection[int]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Number, ids and log-probabilities of each row, tool by tool."""
+    """Number, ids and log-probabilities of each row, tool by tool; none of passes whose rows are all saved."""
     ending = value_tokens(base).ending
     longest: dict[str, int] = {}
     for number, row in enumerate(store.rows):
@@ -93,7 +90,10 @@ def _read_rows(
         """The most tokens that keys and values of a row of the tool take."""
         return longest[tool.name] + sum(len(key_ids(base, field)) for field in tool.fields)
 
-    for group in passes(base, store.rows, room=lambda tool: _SLOTS[-1] - values(tool)):
+    def fits(tool: Tool, prompt: QueryPrompt) -> bool:
+        return prompt_tokens(prompt) + values(tool) <= _SLOTS[-1]
+
+    for group in passes(base, store.rows, fits, saved):
         laid = [
             _lay_out(base, group.tool, prompt, slots[number])
             for number, prompt in zip(group.numbers, group.prompts, strict=True)

@@ -50,12 +50,13 @@ def query_store(
             prompts = sorted((p for p in prompts if len(p[1].ids) <= QUERY_TOKENS), key=lambda p: len(p[1].ids))
             for start in range(0, len(prompts), ROWS[-1]):
                 group = prompts[start : start + ROWS[-1]]
+                if writer.saved.issuperset(number for number, _ in group):
+                    continue
                 states = read_queries(base, prefix, [prompt for _, prompt in group])
                 for row, (number, prompt) in enumerate(group):
                     values = _row(states, row) | {"offsets": np.array(prompt.offsets, np.int32)}
                     writer.add(number, {"T": len(prompt.ids), "O": 1}, values)
-                if progress is not None:
-                    progress(min(start + ROWS[-1], len(prompts)), len(prompts))
+                    writer.tell(progress, len(prompts))
     return RowStore(folder, QUERIES, queries)
 
 
@@ -67,11 +68,12 @@ def tool_store(
     with new_store(folder, TEXTS) as writer:
         if writer is not None:
             for number, tool in enumerate(tools):
+                if number in writer.saved:
+                    continue
                 (states,) = read_tools(base, [tool])
                 length = min(len(base.encode(tool_text(tool))), TOOL_TOKENS)
                 writer.add(number, {"T": length, "O": 1}, _row(states, 0))
-                if progress is not None:
-                    progress(number + 1, len(tools))
+                writer.tell(progress, len(tools))
     return RowStore(folder, TEXTS, tools)
 
 
@@ -86,15 +88,16 @@ def pair_store(
     folder = root / f"{name}-{_key(base, texts)}"
     with new_store(folder, PAIRS) as writer:
         if writer is not None:
-            for done, (number, opening, hidden) in enumerate(_read_pairs(base, pairs), 1):
+            for number, opening, hidden in _read_pairs(base, pairs, writer.saved):
                 writer.add(number, {"O": 1}, {"opening": opening[None], "hidden": hidden[None]})
-                if progress is not None:
-                    progress(done, len(pairs))
+                writer.tell(progress, len(pairs))
     return RowStore(folder, PAIRS, pairs)
 
 
-def _read_pairs(base: FrozenBase, pairs: Sequence[tuple[Tool, str]]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Number, states [E] and final state [D] of each pair, tool by tool."""
+def _read_pairs(
+    base: FrozenBase, pairs: Sequence[tuple[Tool, str]], saved: frozenset[int]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Number, states [E] and final state [D] of each pair, tool by tool; none of passes whose pairs are all saved."""
     reader = PrefixReader(base, keep=2)
     by_tool: dict[str, list[int]] = {}
     for number, (tool, _) in enumerate(pairs):
@@ -102,6 +105,8 @@ def _read_pairs(base: FrozenBase, pairs: Sequence[tuple[Tool, str]]) -> Iterator
     for numbers in by_tool.values():
         known = reader.tool(pairs[numbers[0]][0]).prefix
         for group in _groups([(number, query_prompt(base, pairs[number][1])) for number in numbers]):
+            if saved.issuperset(number for number, _ in group):
+                continue
             length = sum(prompt_tokens(prompt) for _, prompt in group)
             shape = 1, up(length, _PAIR_SLOTS)
             ids, stream, positions = np.zeros(shape, np.int32), np.full(shape, -2, np.int32), np.zeros(shape, np.int32)

@@ -55,14 +55,17 @@ def stopped_at(last: int):
     return batch
 
 
-def train(folder, batches=batch_of, log=lambda line: None, fingerprint="a", loss=loss, **changes):
-    """The moving average at the end."""
+def plan_of(folder, batches=batch_of, log=lambda line: None, fingerprint="a", loss=loss, **changes):
     settings = settings_in(folder, **changes)
     optimizer = make_optimizer(settings.optimizer_config(), {"base": {}, "head": start()})
     state = TrainState.create(start(), optimizer, settings.seed, ema=True)
     step = make_step(loss, optimizer, read=lambda base, batch: base["shift"] + batch, ema_decay=settings.ema_decay)
-    plan = Run(settings, fingerprint, state, step, {"shift": jnp.zeros(2)}, batches, log)
-    state, _ = run(plan)
+    return Run(settings, fingerprint, state, step, {"shift": jnp.zeros(2)}, batches, log)
+
+
+def train(*given, **named):
+    """The moving average at the end."""
+    state, _ = run(plan_of(*given, **named))
     return on_host(state.ema)
 
 
@@ -105,6 +108,20 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     whole = train(tmp_path)
     again = train(tmp_path, stopped_at(0))
     assert jax.tree.all(jax.tree.map(np.array_equal, whole, again))
+
+
+def test_seconds_of_a_run_in_parts_add_up(tmp_path):
+    def slow(step):
+        time.sleep(0.2)
+        return stopped_at(7)(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, slow)
+    # Six steps were safe; the others take no time to speak of.
+    _, seconds = run(plan_of(tmp_path))
+    assert seconds > 6 * 0.2
+    _, again = run(plan_of(tmp_path))
+    assert seconds - 1 < again < seconds + 1
 
 
 def test_a_run_of_another_base_is_not_resumed(tmp_path):
