@@ -47,6 +47,7 @@ VARIANTS = {
     "without convolution": "without=convolution",
     "without mixing over fields": "without=mixing",
     "with bidirectional context": "context_layers=1",
+    "two members, averaged": "members=2",
     "without copying on the canvas": "without=copying",
     "without time conditioning": "time_conditioning=false",
     "canvas weighted to the NELBO": "canvas_loss=nelbo",

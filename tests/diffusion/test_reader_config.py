@@ -17,6 +17,7 @@ from jaxdiff.errors import ConfigError
         {"canvas_heads": 0},
         {"canvas_layers": -1},
         {"mask_id": -1},
+        {"members": 0},
         {"dropout": 1.0},
         {"feature_dropout": -0.1},
     ],

@@ -173,10 +173,41 @@ def test_the_loss_follows_the_key(loss_and_gradients):
 
 def test_dropout_hides_something_else_for_each_key(batch):
     config, query = ReaderConfig.tiny(), batch.features.query
-    read = jax.jit(lambda params, key: reader.encode(params, config, query, key).presence)
+    read = jax.jit(lambda params, key: reader.encode_apart(params, config, query, key)[0].presence)
     first, again, other = (read(random_params(config), key) for key in (KEY, KEY, jax.random.key(6)))
     np.testing.assert_array_equal(first, again)
     assert (np.asarray(first) != other)[query.field_mask].all()
+
+
+def test_members_learn_each_as_if_alone(batch, loss_and_gradients):
+    config = dataclasses.replace(CONFIG, members=2)
+    params = random_params(config)
+    total, parts = value_of(params, config, SCHEDULE, KEY, batch)
+    alone = [
+        value_of({**params, "trunk": params[name]}, CONFIG, SCHEDULE, KEY, batch)[1] for name in ("trunk", "trunk_1")
+    ]
+    found = ("start", "end", "candidate", "presence", "copied", "owner")
+    for name in found:
+        np.testing.assert_allclose(parts[name], np.mean([own[name] for own in alone]), rtol=1e-5)
+    apart = sum(own[name] for own in alone for name in found)
+    np.testing.assert_allclose(total, apart + parts["canvas"], rtol=1e-5)
+
+    # Beside what it finds, the second trunk has a part in nothing but where a copy would start.
+    def second(trunk, config, names):
+        given = params | {"trunk_1" if config.members > 1 else "trunk": trunk}
+        return sum(value_of(given, config, SCHEDULE, KEY, batch)[1][name] for name in names)
+
+    together = jax.grad(second)(params["trunk_1"], config, found)
+    own = jax.grad(second)(params["trunk_1"], CONFIG, found)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(2 * x, y, rtol=1e-4, atol=1e-6), together, own)
+
+
+def test_dropout_hides_something_else_from_each_member(batch):
+    config, query = ReaderConfig.tiny(members=2), batch.features.query
+    params = random_params(config)
+    params["trunk_1"] = params["trunk"]
+    first, second = jax.jit(lambda: reader.encode_apart(params, config, query, KEY))()
+    assert (np.asarray(first.presence) != second.presence)[query.field_mask].all()
 
 
 @pytest.mark.parametrize("missing", ["query", "embedding"])

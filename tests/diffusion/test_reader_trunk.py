@@ -1,5 +1,7 @@
 """Laws of the trunk: what must not matter does not, and what it answers are distributions over what is possible."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -166,3 +168,21 @@ def test_claim_is_the_excess_over_the_mean_of_the_other_fields(query):
             np.testing.assert_allclose(
                 claim[row, field, token], evidence[field] - np.log(mean + 1e-9), atol=1e-4, rtol=1e-4
             )
+
+
+def test_several_trunks_say_the_mean_of_what_each_says(query):
+    config = dataclasses.replace(CONFIG, members=3)
+    params = random_params(config)
+    together = jax.device_get(encode(params, config, query))
+    names = ("trunk", "trunk_1", "trunk_2")
+    alone = [jax.device_get(encode({**params, "trunk": params[name]}, CONFIG, query)) for name in names]
+    for name in ("span_start", "span_end", "owner", "candidates"):
+        mean = np.mean([np.exp(np.asarray(getattr(own, name), np.float64)) for own in alone], axis=0)
+        np.testing.assert_allclose(np.exp(getattr(together, name)), mean, atol=1e-5, err_msg=name)
+    for name in ("presence", "copied"):
+        mean = np.mean([getattr(own, name) for own in alone], axis=0)
+        np.testing.assert_allclose(getattr(together, name), mean, atol=1e-5, err_msg=name)
+    for name in ("tokens", "fields"):
+        np.testing.assert_array_equal(getattr(together, name), getattr(alone[0], name))
+    # They do not say the same.
+    assert np.abs(alone[1].presence - alone[2].presence)[query.field_mask].min() > 1e-3

@@ -43,7 +43,7 @@ def train_reader(
 ) -> Trained:
     """Trains a reader, from the newest checkpoint in `settings.out` if there is one."""
     config = reader_config(base, **head_options(settings.head_config, ReaderConfig))
-    params = set_statistics(reader.init(jax.random.key(settings.seed), config), _measured(settings, source))
+    params = set_statistics(reader.init(jax.random.key(settings.seed), config), config, _measured(settings, source))
     step_loss = partial(reader_loss, config, schedule_by_name("log_linear"), jnp.dtype(settings.head_dtype))
     return train_head(settings, source, config, params, step_loss, show, evaluate)
 

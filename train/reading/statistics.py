@@ -10,6 +10,8 @@ import numpy as np
 from flax import struct
 
 from jaxdiff.diffusion.features import Array, QueryFeatures
+from jaxdiff.diffusion.reader.config import ReaderConfig
+from jaxdiff.diffusion.reader.head import trunk_names
 from jaxdiff.diffusion.reader.trunk import attention_and_claim
 
 
@@ -45,18 +47,20 @@ def _moments(value: Array, mask: Array) -> Moments:
     return Moments(count, mean.ravel(), jnp.where(mask, (value - mean) ** 2, 0.0).sum(axes))
 
 
-def set_statistics(params: dict[str, Any], batches: Sequence[Mapping[str, Moments]]) -> dict[str, Any]:
+def set_statistics(
+    params: dict[str, Any], config: ReaderConfig, batches: Sequence[Mapping[str, Moments]]
+) -> dict[str, Any]:
     """The reader's parameters with the statistics of some batches in place of zeros and ones."""
-    trunk = dict(params["trunk"])
+    measured: dict[str, Any] = {}
     for name in batches[0]:
         whole = _joined([batch[name] for batch in batches])
         if whole.count:
-            trunk[name] = {
+            measured[name] = {
                 "statistics_mean": np.asarray(whole.mean, np.float32),
                 # Nearly constant features would be blown up by what little they vary.
                 "statistics_scale": np.maximum(np.sqrt(whole.squares / whole.count), 1e-2).astype(np.float32),
             }
-    return params | {"trunk": trunk}
+    return params | {trunk: params[trunk] | measured for trunk in trunk_names(config)}
 
 
 def _joined(parts: Sequence[Moments]) -> Moments:

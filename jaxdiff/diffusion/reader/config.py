@@ -33,7 +33,9 @@ class ReaderConfig:
     feature_dropout: share of whole input features hidden from a row while training; dropout: of hidden units.
     prompt_dropout: share of training rows whose canvas sees nothing of the query; guidance needs some.
     time_conditioning: whether the canvas is told the noise time. context_layers: bidirectional layers over the query's
-    states, before any field looks at them.
+    states, before any field looks at them. members: networks from the base's attention to spans, presence and
+    candidates, which learn each by itself and whose probabilities are averaged (deep ensembles, Lakshminarayanan et
+    al., arXiv 1612.01474); the canvas reads the states of the first.
 
     without: parts that are left out (see `PARTS`): the keys' own attention, that to neighbouring tokens, the claim
     against the other fields, what the host knows of words, states of the query's tokens and of the keys, the
@@ -66,6 +68,7 @@ class ReaderConfig:
     prompt_dropout: float = 0.0
     time_conditioning: bool = True
     context_layers: int = 0
+    members: int = 1
     without: tuple[str, ...] = ()
     canvas_loss: str = "masked_mean"
     on_policy: float = 0.0

@@ -13,7 +13,7 @@ from jax import Array
 from jaxdiff.diffusion.features import Canvas, Features, Prediction, QueryFeatures
 from jaxdiff.diffusion.reader.canvas import Composer, Mixture
 from jaxdiff.diffusion.reader.config import ReaderConfig
-from jaxdiff.diffusion.reader.trunk import NOTHING, Encoding, Trunk
+from jaxdiff.diffusion.reader.trunk import NOTHING, Encoding, Trunk, averaged
 from jaxdiff.errors import ConfigError
 
 Params = dict[str, Any]
@@ -25,29 +25,41 @@ def init(key: Array, config: ReaderConfig) -> Params:
     trunk_key, canvas_key, rows_key = jax.random.split(key, 3)
     query = _example(config)
     canvas = Canvas(jnp.zeros((1, 1), jnp.int32), jnp.zeros((1, 1), jnp.int32), jnp.ones((1, 1), bool))
-    encoding, trunk = Trunk(config).init_with_output(trunk_key, query)
+    trunk_keys = [trunk_key, *(jax.random.fold_in(trunk_key, i) for i in range(1, config.members))]
+    trunks = [Trunk(config).init(key, query)["params"] for key in trunk_keys]
+    encoding: Any = Trunk(config).apply({"params": trunks[0]}, query)
     inputs = jnp.zeros((1, 1, config.embedding))
     composer = Composer(config).init(canvas_key, encoding, canvas, inputs, jnp.ones(1))
-    params = {"trunk": trunk["params"], "canvas": composer["params"]}
+    params = dict(zip(trunk_names(config), trunks, strict=True)) | {"canvas": composer["params"]}
     if config.extra_rows:
         params["extra_rows"] = 0.1 * jax.random.normal(rows_key, (config.extra_rows, config.embedding))
     return params
 
 
-def encode(
+def trunk_names(config: ReaderConfig) -> tuple[str, ...]:
+    """Where the parameters of each member's trunk stand."""
+    return ("trunk", *(f"trunk_{i}" for i in range(1, config.members)))
+
+
+def encode(params: Params, config: ReaderConfig, query: QueryFeatures, dtype: Any = jnp.float32) -> Encoding:
+    """What does not change while denoising, computed once. dtype: of the network's states."""
+    return averaged(encode_apart(params, config, query, dtype=dtype))
+
+
+def encode_apart(
     params: Params,
     config: ReaderConfig,
     query: QueryFeatures,
     dropout: Array | None = None,
     dtype: Any = jnp.float32,
-) -> Encoding:
-    """What does not change while denoising, computed once.
-
-    dropout: a random key while training, or None. dtype: of the network's states.
-    """
-    rngs = None if dropout is None else {"dropout": dropout}
-    encoding: Any = Trunk(config, dtype).apply({"params": params["trunk"]}, query, train=dropout is not None, rngs=rngs)
-    return encoding
+) -> list[Encoding]:
+    """What each member makes of a query. dropout: a random key while training, or None."""
+    trunk, encodings = Trunk(config, dtype), []
+    for i, name in enumerate(trunk_names(config)):
+        rngs = None if dropout is None else {"dropout": jax.random.fold_in(dropout, i)}
+        encoding: Any = trunk.apply({"params": params[name]}, query, train=dropout is not None, rngs=rngs)
+        encodings.append(encoding)
+    return encodings
 
 
 def without_query(encoding: Encoding, rows: Array) -> Encoding:

@@ -13,8 +13,8 @@ from jax import Array
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.reader.canvas_loss import canvas_loss
 from jaxdiff.diffusion.reader.config import MAX_SPAN, ReaderConfig
-from jaxdiff.diffusion.reader.head import Params, encode
-from jaxdiff.diffusion.reader.trunk import Encoding
+from jaxdiff.diffusion.reader.head import Params, encode_apart
+from jaxdiff.diffusion.reader.trunk import Encoding, averaged
 from jaxdiff.diffusion.schedules import NoiseSchedule
 from jaxdiff.errors import ConfigError
 
@@ -31,23 +31,36 @@ def loss(
 ) -> tuple[Array, dict[str, Array]]:
     """One number to be lowered, its parts (nats a field; of the canvas see `canvas_loss`), and the accuracy beside.
 
+    The number is the sum of the canvas' parts and of those of all members, which are shown as their mean.
     No gradient reaches the features. dtype: of the network's states; parameters and probabilities are float32. Raises
     ConfigError where the batch lacks the query or the embedding.
     """
-    features, labels = jax.lax.stop_gradient(batch.features), batch.labels
+    features = jax.lax.stop_gradient(batch.features)
     if features.query is None or features.embedding is None:
         raise ConfigError("the reader needs query features and the base's embedding")
     dropout, noise = jax.random.split(key)
-    encoding = encode(params, config, features.query, dropout, dtype)
-    mask = features.query.field_mask
-    fields = jnp.maximum(mask.sum(), 1).astype(jnp.float32)
+    encodings = encode_apart(params, config, features.query, dropout, dtype)
+    found = [_found_losses(encoding, batch) for encoding in encodings]
+    # Each member learns as if it were alone.
+    total = sum((part for parts in found for part in parts.values()), jnp.zeros(()))
+    parts = {name: jnp.stack([own[name] for own in found]).mean() for name in found[0]}
+    encoding = averaged(encodings)
+    composed = canvas_loss(
+        params, config, schedule, noise, encoding, dataclasses.replace(batch, features=features), dtype
+    )
+    return sum(composed.values(), total), parts | composed | {"accuracy": _accuracy(encoding, batch)}
 
+
+def _found_losses(encoding: Encoding, batch: Batch) -> dict[str, Array]:
+    """Of what a trunk finds in the query, in nats a field."""
+    labels, mask = batch.labels, batch.features.query.field_mask  # type: ignore[union-attr]
+    fields = jnp.maximum(mask.sum(), 1).astype(jnp.float32)
     present = optax.sigmoid_binary_cross_entropy(encoding.presence, labels.presence.astype(jnp.float32))
     copied = optax.sigmoid_binary_cross_entropy(encoding.copied, labels.copied.astype(jnp.float32))
     end = jnp.take_along_axis(encoding.span_end, jnp.maximum(labels.start, 0)[..., None, None], axis=2)[:, :, 0]
     # No span is as long as that: such words are a value that the head cannot name.
     ends = jnp.where(labels.end - labels.start < MAX_SPAN, labels.end, -1)
-    parts = {
+    return {
         "start": _cross_entropy(encoding.span_start, labels.start).sum() / fields,
         "end": _cross_entropy(end, ends).sum() / fields,
         "candidate": _cross_entropy(encoding.candidates, labels.candidate).sum() / fields,
@@ -55,11 +68,6 @@ def loss(
         "copied": jnp.where(labels.copied >= 0, copied, 0.0).sum() / fields,
         "owner": OWNER_WEIGHT * _owner_loss(encoding, batch) / fields,
     }
-
-    parts |= canvas_loss(
-        params, config, schedule, noise, encoding, dataclasses.replace(batch, features=features), dtype
-    )
-    return sum(parts.values(), jnp.zeros(())), parts | {"accuracy": _accuracy(encoding, batch)}
 
 
 def _accuracy(encoding: Encoding, batch: Batch) -> Array:

@@ -8,6 +8,8 @@ field.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import flax.linen as nn
@@ -45,6 +47,24 @@ class Encoding:
     presence: Array
     copied: Array
     candidates: Array
+
+
+def averaged(encodings: Sequence[Encoding]) -> Encoding:
+    """What several trunks say together: the mean of their probabilities, of presence and copying of their logits.
+
+    States are those of the first.
+    """
+    if len(encodings) == 1:
+        return encodings[0]
+
+    def said(name: str) -> Array:
+        return jnp.stack([getattr(encoding, name) for encoding in encodings])
+
+    count = jnp.log(jnp.float32(len(encodings)))
+    means = {
+        name: jax.nn.logsumexp(said(name), 0) - count for name in ("span_start", "span_end", "owner", "candidates")
+    }
+    return replace(encodings[0], presence=said("presence").mean(0), copied=said("copied").mean(0), **means)
 
 
 class Standardize(nn.Module):

@@ -18,8 +18,13 @@ def queries(tiny, store):
 
 
 @pytest.fixture(scope="module")
-def params(tiny):
-    return reader.init(jax.random.key(0), reader_config(tiny.config, hidden=16))
+def config(tiny):
+    return reader_config(tiny.config, hidden=16, members=2)
+
+
+@pytest.fixture(scope="module")
+def params(config):
+    return reader.init(jax.random.key(0), config)
 
 
 def plain(queries):
@@ -43,16 +48,18 @@ def plain(queries):
     return {name: np.array(values, np.float64) for name, values in found.items()}
 
 
-def test_means_and_scales_are_those_of_numpy(queries, params):
-    trunk = set_statistics(params, [moments(query) for query in queries])["trunk"]
+def test_means_and_scales_are_those_of_numpy(queries, params, config):
+    found = set_statistics(params, config, [moments(query) for query in queries])
+    trunk = found["trunk"]
     for name, values in plain(queries).items():
+        jax.tree.map(np.testing.assert_array_equal, found["trunk_1"][name], trunk[name])
         np.testing.assert_allclose(trunk[name]["statistics_mean"], values.mean(0), rtol=1e-2, atol=1e-2, err_msg=name)
         scale = np.maximum(values.std(0), 1e-2)
         np.testing.assert_allclose(trunk[name]["statistics_scale"], scale, rtol=1e-2, atol=1e-2, err_msg=name)
 
 
-def test_nothing_else_changes(queries, params):
-    found = set_statistics(params, [moments(query) for query in queries])
+def test_nothing_else_changes(queries, params, config):
+    found = set_statistics(params, config, [moments(query) for query in queries])
     assert jax.tree.structure(found) == jax.tree.structure(params)
     before = dict(jax.tree_util.tree_leaves_with_path(params))
     changed = set()
@@ -63,9 +70,9 @@ def test_nothing_else_changes(queries, params):
     assert changed == {"statistics_mean", "statistics_scale"}
 
 
-def test_what_no_row_has_keeps_zeros_and_ones(store, params):
+def test_what_no_row_has_keeps_zeros_and_ones(store, params, config):
     places = [i for i, kept in enumerate(store.rows) if kept.tool == SEND]
-    trunk = set_statistics(params, [moments(pad_queries([(store, i) for i in places], 5, 32, 12))])["trunk"]
+    trunk = set_statistics(params, config, [moments(pad_queries([(store, i) for i in places], 5, 32, 12))])["trunk"]
     assert not np.any(trunk["candidate_attention"]["statistics_mean"])
     assert np.all(trunk["candidate_attention"]["statistics_scale"] == 1)
     assert np.any(trunk["token_states"]["statistics_mean"])
