@@ -2,7 +2,8 @@
 
 Every query is read once; each sampler fills the same calls, told which fields they have, one at a time as for a user.
 Which fields are composed does not depend on the sampler: those whose words do not give the value, or with --every-value
-all that are not chosen from a list, which are many more. Samplers that draw are measured with several seeds. A sampler
+all that are not chosen from a list, which are many more. To choose a sampler, take other rows of the tools that the head
+was trained on (--training). Samplers that draw are measured with several seeds. A sampler
 that the head was not trained for is named with the reason.
 """
 
@@ -35,12 +36,14 @@ from jaxdiff.schema.equality import same_value
 from jaxdiff.schema.paths import flat_values
 from jaxdiff.schema.tools import Tool
 from jaxdiff_train.data.labels import field_spans, label_source
+from jaxdiff_train.data.packs import TRAIN_PACKS, VALIDATION_PACKS
 from jaxdiff_train.data.rows import Row
 from jaxdiff_train.evaluation.validate import PER_TOOL, SEED, validation_rows
 
 STEPS = (1, 2, 4, 8)
 SAMPLERS: dict[str, dict[str, Any]] = {
     "confidence": {},
+    "confidence, padding last": {"padding": "last"},
     "confidence, threshold 0.9": {"reveal": "threshold", "threshold": 0.9},
     "confidence, remasking 1": {"remask": 1},
     "confidence, credit 0.7": {"credit": 0.7},
@@ -84,9 +87,10 @@ def main(argv: list[str] | None = None) -> None:
     head = find_head(base, options.head)
     if head is None:
         raise HeadMismatch(f"the head of the package was trained for another base than {base.name!r}")
+    path = TRAIN_PACKS if options.training else VALIDATION_PACKS
     # No probability reaches 2: no words of the query are taken.
     with patch.object(fill_diffusion, "COPIED", 2.0) if options.every_value else nullcontext():
-        cases = composed_cases(base, head, spread(validation_rows(), options.limit))
+        cases = composed_cases(base, head, spread(validation_rows(path), options.limit))
         if not cases:
             raise InputError(f"limit={options.limit} leaves no row with a composed value")
         compare(base, head, cases, options)
@@ -99,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", nargs="+", type=int, default=list(STEPS), help="denoising steps (default: 1 2 4 8)")
     parser.add_argument("--seeds", type=int, default=3, help="of samplers that draw (default: 3)")
     parser.add_argument("--every-value", action="store_true", help="compose what the query says word for word too")
+    parser.add_argument("--training", action="store_true", help="rows of the training packs, by which to choose")
     parser.add_argument("--limit", type=int, help="so many rows, spread evenly over the tools (default: all)")
     return parser
 
@@ -198,8 +203,8 @@ def compare(base: FrozenBase, head: Head, cases: Sequence[Case], options: argpar
                 f"{sum(score.seconds):.1f}",
             )  # fmt: skip
     figures = {
-        "base": base.name, "head": options.head, "every_value": options.every_value, "per_tool": PER_TOOL,
-        "seed": SEED, "calls": len(cases), "composed": composed, "not_said": unsaid, "samplers": found,
+        "base": base.name, "head": options.head, "every_value": options.every_value, "training": options.training,
+        "per_tool": PER_TOOL, "seed": SEED, "calls": len(cases), "composed": composed, "not_said": unsaid, "samplers": found,
     }  # fmt: skip
     report.publish("samplers", shown, figures)
 

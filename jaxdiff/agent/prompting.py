@@ -8,7 +8,7 @@ A filling prompt has four parts. What comes first changes least, so that its key
     keys      one short stream `name:` per field, side by side after the query
 
 Where a query's tokens are read once, each knows only what stands before it. In the second copy every token has seen
-the whole query.
+the whole query (echo embeddings, Springer et al., arXiv 2402.15449).
 
 The worked example shows the base what follows a key: a value, `none` for what the query leaves out, `true`, a listed
 candidate.
