@@ -2,9 +2,9 @@
 
 Every query is read once; each sampler fills the same calls, told which fields they have, one at a time as for a user.
 Which fields are composed does not depend on the sampler: those whose words do not give the value, or with --every-value
-all that are not chosen from a list, which are many more. To choose a sampler, take other rows of the tools that the head
-was trained on (--training). Samplers that draw are measured with several seeds. A sampler
-that the head was not trained for is named with the reason.
+all that are not chosen from a list, which are many more. To choose a sampler, take other rows of the tools that the
+head was trained on (--training). Samplers that draw are measured with several seeds. A sampler that the head was not
+trained for is named with the reason.
 """
 
 from __future__ import annotations
@@ -204,7 +204,8 @@ def compare(base: FrozenBase, head: Head, cases: Sequence[Case], options: argpar
             )  # fmt: skip
     figures = {
         "base": base.name, "head": options.head, "every_value": options.every_value, "training": options.training,
-        "per_tool": PER_TOOL, "seed": SEED, "calls": len(cases), "composed": composed, "not_said": unsaid, "samplers": found,
+        "per_tool": PER_TOOL, "seed": SEED, "calls": len(cases), "composed": composed, "not_said": unsaid,
+        "samplers": found,
     }  # fmt: skip
     report.publish("samplers", shown, figures)
 
