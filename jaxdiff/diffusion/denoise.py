@@ -131,7 +131,7 @@ def denoise(
         first step. Called inside the loop, so it must be traceable. The cached sampler takes it to ignore t.
     tokens: [B, N] int32. value_mask: [B, N] bool. key: one random key, or one a row ([B]); unused by the `confidence`
         sampler at temperature 0.
-    null_id: identifier of <NULL>; what `config.padding` goes by.
+    null_id: identifier of <NULL>, which `config.padding` speaks of; None where no token is padding.
     bias: [B, N, V] added to the logits in every step, or None; -inf forbids a token.
     unconditional: as `predict_logits`, without what guidance is to lead towards; never called where guidance is 0.
     constraint: slots whose tokens must be accepted by an automaton. What a step proposes for all of a slot's masks is
@@ -140,8 +140,8 @@ def denoise(
         2011), which is no exact sample of the strings.
     block: [B, N] int32, number of the block of each value position in the order of its row, in [0, N) (see
         `block_numbers`); what `config.blocks` goes by.
-    Raises ConfigError for guidance without `unconditional`, for blocks in order without `block`, for padding that is
-        to be last without `null_id`, and for a number of keys that is not that of the rows.
+    Raises ConfigError for guidance without `unconditional`, for blocks in order without `block`, and for a number of
+        keys that is not that of the rows.
     """
     rows = tokens.shape[0]
     tokens = tokens.astype(jnp.int32)
@@ -153,9 +153,6 @@ def denoise(
         if block is None:
             raise ConfigError(f"{config.blocks=} needs the block of each position")
         order = BlockOrder.of(block, slots, config.steps)
-    padding_last = config.padding == "last" and not config.ancestral
-    if padding_last and null_id is None:
-        raise ConfigError(f"{config.padding=} needs the identifier of <NULL>")
     token_keys, place_keys = jax.vmap(jax.random.split, out_axes=1)(keys) if config.ancestral else (keys, keys)
 
     def time_left(step: Array) -> Array:
@@ -206,7 +203,7 @@ def denoise(
         probability = proposal.probability
         asked = masked & here
         candidates = asked
-        if padding_last:
+        if config.padding == "last" and null_id is not None:
             content = asked & (proposal.tokens != null_id)
             candidates = jnp.where(content.any(axis=1, keepdims=True), content, asked)
         revealed = jnp.where(last[:, None], asked, select(step, probability, candidates, steps_left))

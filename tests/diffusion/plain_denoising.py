@@ -77,7 +77,7 @@ def plain_turns(numbers, steps):
     return [(numbers, (turn + 1) * steps // turns) for turn, numbers in enumerate(together)]
 
 
-def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), null_id=None, block=None):
+def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), block=None):
     """(tokens, confidence, per step (revealed, tokens, confidence, whether it predicted)).
 
     constrained: (row, its positions, table) of each slot whose tokens must be accepted. block: number of the block of
@@ -139,7 +139,7 @@ def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), 
             for row, places, table in constrained:
                 if row == b:
                     stands = [None if i in masked else int(tokens[b, i]) for i in places]
-                    found, _ = plain_best(table, [everything[i][0] for i in places], stands, null_id)
+                    found, _ = plain_best(table, [everything[i][0] for i in places], stands, NULL)
                     if found is not None:
                         proposal.update(zip(places, found, strict=True))
             for i in masked:

@@ -19,6 +19,7 @@ from jaxdiff.schema.languages.token_table import TokenTable, token_table
 from jaxdiff.schema.languages.vocabulary import Vocabulary
 from tests.diffusion.plain_denoising import (
     MASK,
+    NULL,
     B,
     N,
     V,
@@ -29,7 +30,6 @@ from tests.diffusion.plain_denoising import (
     unconditional,
 )
 
-NULL = 9
 CONFIGS = (
     DenoiseConfig(steps=4),
     DenoiseConfig(steps=6, remask=2, guidance=0.5),
@@ -54,7 +54,7 @@ def random_table(rng, states=3, kinds=3):
 def filler(config):
     return jax.jit(
         lambda tokens, value_mask, keys, constraint: denoise(
-            timeless, tokens, value_mask, keys, mask_id=MASK, config=config, unconditional=unconditional,
+            timeless, tokens, value_mask, keys, mask_id=MASK, null_id=NULL, config=config, unconditional=unconditional,
             constraint=constraint,
         )
     )  # fmt: skip
@@ -75,7 +75,7 @@ def test_equals_a_plain_loop(config, seed, masked_share):
     constrained = [(row, places, table) for table, (row, places) in zip(tables, PLACES, strict=True)]
     keys = jax.random.split(jax.random.key(seed), B)
     result = filler(config)(tokens, value_mask, keys, constraint)
-    plain = plain_loop(timeless, tokens, value_mask, keys, config, np.zeros((B, N, V)), constrained, NULL)
+    plain = plain_loop(timeless, tokens, value_mask, keys, config, np.zeros((B, N, V)), constrained)
     assert_equals_plain_loop(result, plain)
     for accepted, (row, places, table) in zip(result.accepted, constrained, strict=False):
         slot = plain[0][row, places].tolist()

@@ -68,7 +68,7 @@ def test_equals_a_plain_loop(config, seed, masked_share, biased):
 def test_without_bias_and_jit_the_result_is_the_same():
     tokens, value_mask = canvas(8)
     config = CONFIGS[1]
-    eager = denoise(predict, tokens, value_mask, jax.random.key(0), mask_id=MASK, config=config)
+    eager = denoise(predict, tokens, value_mask, jax.random.key(0), mask_id=MASK, null_id=NULL, config=config)
     compiled = filler(config)(tokens, value_mask, jax.random.split(jax.random.key(1), B), NO_BIAS)
     np.testing.assert_array_equal(eager.tokens, compiled.tokens)
     np.testing.assert_allclose(eager.confidence, compiled.confidence, atol=1e-6)
@@ -93,13 +93,6 @@ def test_padding_comes_last():
     last, ranked = (fill(dataclasses.replace(config, padding=padding)) for padding in ("last", "ranked"))
     assert last == ([2, 3, 3, 3], [[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
     assert ranked == ([0, 3, 3, 3], [[0, 1, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
-
-
-def test_padding_that_comes_last_needs_its_identifier():
-    tokens, value_mask = canvas()
-    with pytest.raises(ConfigError, match="padding='last' needs"):
-        config = DenoiseConfig(padding="last")
-        denoise(predict, tokens, value_mask, jax.random.key(0), mask_id=MASK, config=config)
 
 
 def test_forbidden_tokens_are_never_chosen():

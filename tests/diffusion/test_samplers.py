@@ -19,6 +19,7 @@ from jaxdiff.diffusion.schedules import Cosine, Geometric, LogLinear
 from jaxdiff.errors import ConfigError
 from tests.diffusion.plain_denoising import (
     MASK,
+    NULL,
     B,
     N,
     V,
@@ -48,7 +49,7 @@ NO_BIAS = jnp.zeros((B, N, V))
 def filler(config):
     return jax.jit(
         lambda tokens, value_mask, keys: denoise(
-            timeless, tokens, value_mask, keys, mask_id=MASK, config=config, unconditional=unconditional
+            timeless, tokens, value_mask, keys, mask_id=MASK, null_id=NULL, config=config, unconditional=unconditional
         )
     )
 
