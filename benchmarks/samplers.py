@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
+import jax
 from rich.console import Console
 from rich.progress import track
 
@@ -180,6 +181,8 @@ def compare(base: FrozenBase, head: Head, cases: Sequence[Case], options: argpar
     for name in options.samplers:
         for steps in options.steps:
             config = DenoiseConfig(steps=steps, **SAMPLERS[name])
+            # Each sampler has programs of its own, and a process may map only so many pieces of memory.
+            jax.clear_caches()
             seeds = range(options.seeds if config.ancestral or config.temperature > 0 else 1)
             try:
                 score = measure(head, cases, config, seeds, name)

@@ -41,7 +41,7 @@ class CompileSettings:
     microbatches: int = 1
     remat: str = "none"
     prefix: int = 640
-    slots: int = 192
+    slots: int = 256
     query: int = 80
 
 

@@ -26,6 +26,9 @@ from tests.routing.tiny_router import ToldRouter, calibration, random_router
 
 BASE = tiny_base(0)
 HEAD = reader_head(BASE)
+# Takes words of the query wherever there are some.
+COPYING = reader_head(BASE)
+COPYING.params["trunk"]["copied"]["bias"] += 5.0
 # Shared, so that no tool is read twice.
 PREFIXES = PrefixReader(BASE)
 SONG = {"type": "object", "properties": {"song": {"type": "string"}}, "required": ["song"]}
@@ -165,8 +168,8 @@ def test_without_a_router_every_query_that_may_be_is_one_call():
             assert found.mode == allowed.modes[0] and not found.calls
 
 
-def agent_of(router, tools=TOOLS, **options):
-    agent = Agent(BASE, HEAD, tools, Options("diffusion", max_new_tokens=4, **options), router)
+def agent_of(router, tools=TOOLS, head=HEAD, **options):
+    agent = Agent(BASE, head, tools, Options("diffusion", max_new_tokens=4, **options), router)
     agent._planner._prefixes = PREFIXES
     return agent
 
@@ -213,7 +216,7 @@ def test_a_random_router_answers_in_every_mode():
 
 
 def test_sources_point_into_the_whole_query():
-    calls = agent_of(ToldRouter(BASE, MARKS, fit=0.9))(QUERY, tool_choice="play").calls
+    calls = agent_of(ToldRouter(BASE, MARKS, fit=0.9), head=COPYING)(QUERY, tool_choice="play").calls
     assert len(calls) == 3
     found = [(call.arguments["song"], call.fields["/song"].source, call.fields["/song"].by) for call in calls]
     spans = [span for _, span, by in found if by == "copy"]
