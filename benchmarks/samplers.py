@@ -44,7 +44,7 @@ from jaxdiff_train.evaluation.validate import PER_TOOL, SEED, validation_rows
 STEPS = (1, 2, 4, 8)
 SAMPLERS: dict[str, dict[str, Any]] = {
     "confidence": {},
-    "confidence, padding last": {"padding": "last"},
+    "confidence, padding ranked": {"padding": "ranked"},
     "confidence, threshold 0.9": {"reveal": "threshold", "threshold": 0.9},
     "confidence, remasking 1": {"remask": 1},
     "confidence, credit 0.7": {"credit": 0.7},

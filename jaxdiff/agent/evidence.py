@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax import lax
 
 from jaxdiff.agent.key_block import Block
 from jaxdiff.base import masks
@@ -89,8 +90,10 @@ def read_block(
     rows, fields = block.keys.shape
     slots, query = prefix.slots, block.query_ids.shape[1]
     attention = jnp.maximum(output.key_attention, FLOOR)
-    copy = jnp.minimum(block.copy[:, None] + jnp.arange(query)[None], block.ids.shape[1] - 1)
-    in_copy = jnp.take_along_axis(attention, slots + copy[:, None, None], axis=3)
+    # Where the second copy stands differs from row to row. Found by products with one-hot rows: with a gather, the
+    # program of a mesh of two axes hangs on CPU devices.
+    copy = jax.nn.one_hot(block.copy[:, None] + jnp.arange(query)[None], block.ids.shape[1], dtype=attention.dtype)
+    in_copy = jnp.einsum("bfht,bqt->bfhq", attention[..., slots:], copy, precision=lax.Precision.HIGHEST)
     to_query = jnp.logaddexp(attention[..., slots : slots + query], in_copy).swapaxes(2, 3)
 
     candidates = block.candidate_slots.reshape(rows, fields, 1, -1)
@@ -107,8 +110,10 @@ def read_block(
 
     key_layers = np.array(key_taps(config)) - 1
     key_states = jnp.moveaxis(output.key_states[key_layers], 0, 2).reshape(rows, fields, -1)
-    token_states = jnp.take_along_axis(output.taps, copy[..., None, None], axis=1)
-    token_states = token_states[:, :, np.searchsorted(tapped, token_taps(config))]
+    tapped_states = output.taps[:, :, np.searchsorted(tapped, token_taps(config))]
+    token_states = jnp.einsum(
+        "bqt,btld->bqld", copy.astype(tapped_states.dtype), tapped_states, precision=lax.Precision.HIGHEST
+    )
     opening = block.opening[:, None, None]
     opening_states = jnp.take_along_axis(output.taps, opening[..., None], axis=1)[:, 0]
     evidence = Evidence(

@@ -61,7 +61,7 @@ class DenoiseConfig:
     credit_decay: float = 0.8
     credit_power: float = 0.2
     blocks: str = "together"
-    padding: str = "ranked"
+    padding: str = "last"
 
     def __post_init__(self) -> None:
         def check(condition: bool, message: str) -> None:

@@ -31,7 +31,7 @@ CONFIGS = (
     DenoiseConfig(steps=5, blocks="in_order"),
     DenoiseConfig(steps=2, blocks="in_order", temperature=0.8),
     DenoiseConfig(steps=9, blocks="in_order", top_k=1, remask=1),
-    DenoiseConfig(steps=8, blocks="in_order", padding="last"),
+    DenoiseConfig(steps=8, blocks="in_order", padding="ranked"),
     DenoiseConfig(steps=8, blocks="in_order", reveal="threshold", threshold=0.3, remask=1, temperature=0.7),
 )
 NO_BIAS = jnp.zeros((B, N, V))

@@ -25,9 +25,9 @@ CONFIGS = (
     DenoiseConfig(steps=5, reveal="threshold", threshold=0.3),
     DenoiseConfig(steps=4, reveal="threshold", threshold=0.4, remask=1),
     DenoiseConfig(steps=4, reveal="threshold", threshold=0.9, temperature=2.0),
-    DenoiseConfig(steps=4, padding="last"),
-    DenoiseConfig(steps=5, padding="last", top_k=1, remask=1),
-    DenoiseConfig(steps=4, padding="last", reveal="threshold", threshold=0.3),
+    DenoiseConfig(steps=4, padding="ranked"),
+    DenoiseConfig(steps=5, padding="ranked", top_k=1, remask=1),
+    DenoiseConfig(steps=4, padding="ranked", reveal="threshold", threshold=0.3),
 )
 SAMPLED = CONFIGS[4]
 NO_BIAS = jnp.zeros((B, N, V))

@@ -206,7 +206,8 @@ def test_dropout_hides_something_else_from_each_member(batch):
     config, query = ReaderConfig.tiny(members=2), batch.features.query
     params = random_params(config)
     params["trunk_1"] = params["trunk"]
-    first, second = jax.jit(lambda: reader.encode_apart(params, config, query, KEY))()
+    read = jax.jit(lambda params, key: reader.encode_apart(params, config, query, key))
+    first, second = read(params, KEY)
     assert (np.asarray(first.presence) != second.presence)[query.field_mask].all()
 
 
