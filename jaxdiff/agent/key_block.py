@@ -66,8 +66,8 @@ def sizes_of(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[QueryP
         tool = call.tool
         length = len(prompt.restated) + sum(len(key_ids(base, field)) for field in tool.fields)
         most = max((len(field.candidates) for field in tool.fields), default=0)
-        slots = max(slots, bucket(length, PROMPT_TOKENS, "tokens of the query and its keys"))
         query = max(query, bucket(len(prompt.ids), TOKENS, "tokens of the query"))
+        slots = max(slots, bucket(length, PROMPT_TOKENS, "tokens of the query, read twice, and its keys"))
         fields = max(fields, bucket(len(tool.fields), FIELDS, f"fields of {tool.name!r}"))
         candidates = max(candidates, bucket(min(most, MAX_CANDIDATES), CANDIDATES, "candidates"))
     return Sizes(bucket(len(asked), CALLS, "calls"), slots, query, fields, candidates)

@@ -203,7 +203,7 @@ def denoise(
         probability = proposal.probability
         asked = masked & here
         candidates = asked
-        if config.padding == "last" and null_id is not None:
+        if config.padding == "last" and null_id is not None and not config.ancestral:
             content = asked & (proposal.tokens != null_id)
             candidates = jnp.where(content.any(axis=1, keepdims=True), content, asked)
         revealed = jnp.where(last[:, None], asked, select(step, probability, candidates, steps_left))

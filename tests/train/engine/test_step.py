@@ -32,7 +32,7 @@ def run(tiny, store):
     config = reader_config(tiny.config, hidden=16)
     sizes = [Batches(tiny, [store], [1.0], count, seed=0) for count in (2, 3)]
     params = reader.init(jax.random.key(0), config)
-    params = set_statistics(params, [moments(sizes[0].batch(step).features.query) for step in range(3)])
+    params = set_statistics(params, config, [moments(sizes[0].batch(step).features.query) for step in range(3)])
     traces = []
 
     def loss(params, key, batch):
