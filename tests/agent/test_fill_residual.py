@@ -124,6 +124,9 @@ class PlainFill:
         for step in range(steps):
             left = [i for i, token in enumerate(tokens) if token == config.mask_id]
             logprob = predict((steps - step) / steps)
+            if steps - step > 1:
+                # What is not padding first.
+                left = [i for i in left if logprob[i].argmax() != config.null_id] or left
             left.sort(key=lambda i: -logprob[i].max())
             for i in left[: -(-len(left) // (steps - step))]:
                 tokens[i], certainty[i] = int(logprob[i].argmax()), float(np.exp(logprob[i].max()))
