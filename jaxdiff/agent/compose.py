@@ -210,6 +210,6 @@ def _denoise(
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, content)
     return denoise(
         predict_logits, tokens, canvas.value_mask, keys, mask_id=config.mask_id, null_id=config.null_id,
-        config=steps,
-        unconditional=predict_unconditional, constraint=constraint, block=block_numbers(jnp.asarray(canvas.field)),
+        config=steps, unconditional=predict_unconditional, constraint=constraint,
+        block=block_numbers(jnp.asarray(canvas.field)),
     )  # fmt: skip

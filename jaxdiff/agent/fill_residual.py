@@ -224,8 +224,8 @@ def _denoise(
         tokens = tokens.at[0].set(_placed(tokens[0], scores, options))
     result = denoise(
         predict_logits, tokens, features.canvas.value_mask, key, mask_id=config.mask_id,
-        null_id=config.null_id, config=steps,
-        unconditional=predict_unconditional, block=block_numbers(jnp.asarray(features.canvas.field)),
+        null_id=config.null_id, config=steps, unconditional=predict_unconditional,
+        block=block_numbers(jnp.asarray(features.canvas.field)),
     )  # fmt: skip
     return result, scores
 
