@@ -59,7 +59,7 @@ def read_queries(base: FrozenBase, prefix: Prefix, prompts: Sequence[QueryPrompt
     Raises InputError where a query is longer than the largest bucket.
     """
     naming = base.encode(NAMING)
-    texts = [prompt.ids + prompt.ending for prompt in prompts]
+    texts = [prompt.text for prompt in prompts]
     longest = max(map(len, texts)) + len(naming)
     base.check_length(prefix.length + longest)
     shape = bucket(len(prompts), ROWS, "queries"), bucket(longest, TOKENS, "tokens of the query")

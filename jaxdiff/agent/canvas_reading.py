@@ -94,7 +94,7 @@ def build_canvas_block(
     """
     prompt_ids, prompt_valid = np.zeros((rows, prompt_slots), np.int32), np.zeros((rows, prompt_slots), bool)
     for row, prompt in enumerate(prompts):
-        text = prompt.ids + prompt.ending
+        text = prompt.text
         prompt_ids[row, : len(text)], prompt_valid[row, : len(text)] = text, True
     stand_in = base.config.eos_token_ids[0] if base.config.eos_token_ids else 0
     canvas_ids = np.full((1, canvas_slots), stand_in, np.int32)
@@ -139,7 +139,7 @@ def read_query_canvas(base: FrozenBase, call: Asked) -> CanvasReading:
     """
     tool, prefix = call.tool, call.known.prefix
     template, prompt = canvas_template(base, tool), query_prompt(base, call.query)
-    length = len(prompt.ids) + len(prompt.ending)
+    length = len(prompt.text)
     prompt_slots = bucket(length, TOKENS, "tokens of the query")
     canvas_slots = bucket(len(template.tokens), TOKENS, f"canvas of {tool.name!r}")
     base.check_length(prefix.length + length + len(template.tokens))

@@ -40,7 +40,7 @@ def fill_ar(
     one, all are decoded anew. Raises InputError for an unknown name, or text longer than the largest bucket.
     """
     prompt = query_prompt(base, query)
-    ids = prompt.ids + prompt.ending
+    ids = prompt.text
     fields = asked_fields(tool, present)
     newline = base.encode("\n")
     keys = {field.name: newline + key_ids(base, field) for field in fields}

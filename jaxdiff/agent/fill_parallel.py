@@ -37,7 +37,7 @@ def fill_parallel(
     """
     prompt = query_prompt(base, query)
     fields = asked_fields(tool, present)
-    context = open_context(base, known.prefix, prompt.ids + prompt.ending, room=0)
+    context = open_context(base, known.prefix, prompt.text, room=0)
     if not fields:
         return Filling({})
     keys = [key_ids(base, field) for field in fields]

@@ -104,7 +104,7 @@ def build_block(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[Que
         block.ids[row, : len(ids)], block.stream[row, : len(ids)] = ids, stream
         block.positions[row, : len(ids)] = np.array(positions) + call.known.length
         block.valid[row, : len(ids)] = True
-        block.opening[row] = len(prompt.ids) + len(prompt.ending) - 1
+        block.opening[row] = len(prompt.text) - 1
         block.copy[row] = prompt.copy
         block.query_ids[row, : len(prompt.ids)] = prompt.ids
         block.query_valid[row, : len(prompt.ids)] = True

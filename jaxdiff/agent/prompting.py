@@ -67,14 +67,19 @@ class QueryPrompt:
     closing: list[int]
 
     @property
+    def text(self) -> list[int]:
+        """The query's tokens with those that open the answer."""
+        return self.ids + self.ending
+
+    @property
     def restated(self) -> list[int]:
         """All tokens before the keys, with the query in both places."""
-        return self.ids + self.ending + self.lead + self.ids + self.closing
+        return self.text + self.lead + self.ids + self.closing
 
     @property
     def copy(self) -> int:
         """Place of the second copy's first token in `restated`."""
-        return len(self.ids) + len(self.ending) + len(self.lead)
+        return len(self.text) + len(self.lead)
 
 
 def candidate_text(value: object) -> str:

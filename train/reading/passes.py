@@ -63,7 +63,7 @@ def passes(
 
 def prompt_tokens(prompt: QueryPrompt) -> int:
     """Tokens of a query with what opens the answer."""
-    return len(prompt.ids) + len(prompt.ending)
+    return len(prompt.text)
 
 
 def up(size: int, sizes: tuple[int, ...]) -> int:

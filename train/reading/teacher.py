@@ -121,7 +121,7 @@ def _lay_out(
     base: FrozenBase, tool: Tool, prompt: QueryPrompt, slots: Sequence[Slot]
 ) -> tuple[list[int], list[int], list[int], list[int]]:
     """Tokens, streams and positions of a row, and the places whose next token is asked for."""
-    tokens = prompt.ids + prompt.ending
+    tokens = prompt.text
     streams, positions = [-1] * len(tokens), list(range(prompt_tokens(prompt)))
     asked: list[int] = []
     opening = len(tokens)

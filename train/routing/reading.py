@@ -112,7 +112,7 @@ def _read_pairs(
             ids, stream, positions = np.zeros(shape, np.int32), np.full(shape, -2, np.int32), np.zeros(shape, np.int32)
             ends, start = np.zeros((1, _PAIR_STREAMS), np.int32), 0
             for place, (_, prompt) in enumerate(group):
-                text = prompt.ids + prompt.ending
+                text = prompt.text
                 own = slice(start, start + len(text))
                 ids[0, own], stream[0, own] = text, place
                 positions[0, own] = known.length + np.arange(len(text))
