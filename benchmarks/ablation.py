@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from benchmarks import report
 from jaxdiff.agent import presence
-from jaxdiff.agent.assignment import NOT_A_VALUE_COST, OVERLAP_COST, Span
+from jaxdiff.agent.assignment import NOT_A_VALUE_COST, PairCost, Span, overlap_cost
 from jaxdiff.base.store import cache_dir
 from jaxdiff.runtime.compilation import keep_compiled_programs
 from jaxdiff_train.evaluation.evaluate import evaluate
@@ -88,18 +88,18 @@ def main(argv: list[str] | None = None) -> None:
     report.publish("ablation", shown, asked | {"percent_right": figures}, ("optax",))
 
 
-def assign_greedily(spans: Sequence[Sequence[Span]]) -> list[Span | None]:
+def assign_greedily(spans: Sequence[Sequence[Span]], cost: PairCost = overlap_cost) -> list[Span | None]:
     """One span for each field, the surest field first, none reconsidered."""
     chosen: dict[int, Span] = {}
     for i in sorted(range(len(spans)), key=lambda i: -max((span.score for span in spans[i]), default=0.0)):
         if spans[i]:
-            chosen[i] = max(spans[i], key=lambda span: _worth(span, list(chosen.values())))
+            chosen[i] = max(spans[i], key=lambda span, i=i: _worth(span, i, chosen, cost))  # type: ignore[misc]
     return [chosen.get(i) for i in range(len(spans))]
 
 
-def _worth(span: Span, others: Sequence[Span]) -> float:
-    overlaps = sum(span.overlaps(other) for other in others)
-    return span.score - OVERLAP_COST * overlaps - NOT_A_VALUE_COST * (not span.understood)
+def _worth(span: Span, place: int, others: Mapping[int, Span], cost: PairCost) -> float:
+    paid = sum(cost(place, span, j, other) for j, other in others.items())
+    return span.score - paid - NOT_A_VALUE_COST * (not span.understood)
 
 
 def _features() -> Path:

@@ -6,7 +6,7 @@ All on the host, over the few best spans of each field.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,10 @@ STARTS, ENDS = 5, 2
 OVERLAP_COST = 4.0
 NOT_A_VALUE_COST = 6.0
 NODES = 20_000
+
+
+# Nats that two fields pay for their spans.
+PairCost = Callable[[int, "Span", int, "Span"], float]
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,18 @@ def best_spans(
     return sorted(spans, key=lambda span: -span.score)
 
 
-def assign(spans: Sequence[Sequence[Span]]) -> list[Span | None]:
+def overlap_cost(_: int, span: Span, __: int, other: Span) -> float:
+    """What two spans that share a token cost."""
+    return OVERLAP_COST * span.overlaps(other)
+
+
+def assign(spans: Sequence[Sequence[Span]], cost: PairCost = overlap_cost) -> list[Span | None]:
     """One span for each field, the most probable together; None where a field has no spans.
 
-    spans: the possible spans of each field. Words without a value and each pair of spans that share a token cost what
-    the constants say. The choice is exact (branch and bound) unless it takes more than `NODES` nodes; then it is the
-    best found until there, never worse than taking fields one after the other.
+    spans: the possible spans of each field. Words without a value cost what the constant says, each two fields what
+    `cost` says of their places in `spans` and their spans, never below zero. The choice is exact (branch and bound)
+    unless it takes more than `NODES` nodes; then it is the best found until there, never worse than taking fields one
+    after the other.
     """
     asked = [i for i in range(len(spans)) if spans[i]]
     options = {
@@ -86,10 +96,7 @@ def assign(spans: Sequence[Sequence[Span]]) -> list[Span | None]:
             best_total, best = total, dict(chosen)
             return
         i = order[place]
-        priced = [
-            (own - OVERLAP_COST * sum(span.overlaps(other) for other in chosen.values()), span)
-            for own, span in options[i]
-        ]
+        priced = [(own - sum(cost(i, span, j, other) for j, other in chosen.items()), span) for own, span in options[i]]
         for gained, span in sorted(priced, key=_worth):
             nodes += 1
             if total + gained + most[place + 1] <= best_total or (nodes > NODES and best):

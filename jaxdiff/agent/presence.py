@@ -4,20 +4,29 @@ An optional field that the head finds likely may do so for words that are anothe
 limit, and no upper one beside it. Where a field's words lie is a distribution, so how much of it other fields leave
 free is known, and by Bayes' rule p(present | its words are free) = p f / (p f + 1 - p), for the head's probability p
 and the free share f.
+
+No two fields take the same words, and of the two ends of a range the lower one is seldom above the upper one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from jaxdiff.agent.asked import Present
-from jaxdiff.agent.assignment import Span, assign, best_spans
+from jaxdiff.agent.assignment import PairCost, Span, assign, best_spans, overlap_cost
 from jaxdiff.schema.branches import Branches, Presence, decide_branches, narrowed, told_odds
 from jaxdiff.schema.fields import Field
 from jaxdiff.schema.paths import with_required
+from jaxdiff.schema.ranges import in_order, range_ends
+from jaxdiff.schema.values import valid_value
+
+# Nats that the two ends of a range pay where the lower one is above the upper one: the log-odds of the calls of the
+# training packs that have both (73 against 6).
+DISORDER_COST = 2.5
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,23 @@ class FieldWords:
             if field is not self.fields[i]:
                 self._known.pop(i, None)
         self.fields = fields
+
+    def cost(self, numbers: Sequence[int]) -> PairCost:
+        """What the spans of two of these fields cost together: overlap, and disorder of a range's ends."""
+        ends = {(numbers.index(a), numbers.index(b)) for a, b in range_ends(tuple(self.fields)) if {a, b} <= {*numbers}}
+
+        def value(place: int, span: Span) -> Any:
+            return valid_value(self._query[span.start : span.end], self.fields[numbers[place]])
+
+        def of(i: int, span: Span, j: int, other: Span) -> float:
+            nats = overlap_cost(i, span, j, other)
+            if (j, i) in ends:
+                i, span, j, other = j, other, i, span
+            if (i, j) in ends and not in_order(value(i, span), value(j, other)):
+                nats += DISORDER_COST
+            return nats
+
+        return of if ends else overlap_cost
 
     def free(self, number: int, others: Iterable[Span]) -> float:
         """Share of a field's first tokens that lie outside of other fields' words."""
@@ -136,7 +162,7 @@ def _with_required(fields: Sequence[Field], numbers: Iterable[int]) -> list[int]
 def _words_of(words: FieldWords, wanted: Sequence[int]) -> tuple[dict[int, Span | None], dict[int, Span]]:
     """The spans of fields without candidates, no two over the same words, and those that name candidates."""
     texts = [i for i in wanted if not words.fields[i].candidates]
-    spans = dict(zip(texts, assign([words.of(i) for i in texts]), strict=True))
+    spans = dict(zip(texts, assign([words.of(i) for i in texts], words.cost(texts)), strict=True))
     listed = {i: words.of(i)[:1] for i in wanted if words.fields[i].candidates}
     return spans, {i: best[0] for i, best in listed.items() if best and best[0].understood}
 

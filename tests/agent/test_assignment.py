@@ -57,6 +57,24 @@ def test_the_best_of_all_combinations(possible):
     assert plain_total([one for one in chosen if one is not None]) == pytest.approx(best)
 
 
+@settings(max_examples=100)
+@given(st.lists(st.lists(spans(), min_size=1, max_size=3), max_size=4), st.integers(0, 3), st.integers(0, 3))
+def test_the_best_of_all_combinations_at_any_cost_of_pairs(possible, low, high):
+    """Two fields that pay where the first one's words stand behind the other's."""
+
+    def cost(i, one, j, other):
+        return 3.0 * ((i, j) == (low, high) and one.first > other.first) + 3.0 * (
+            (j, i) == (low, high) and other.first > one.first
+        )
+
+    def total(chosen):
+        pairs = itertools.combinations(enumerate(chosen), 2)
+        paid = sum(cost(i, one, j, other) for (i, one), (j, other) in pairs)
+        return sum(one.score - NOT_A_VALUE_COST * (not one.understood) for one in chosen) - paid
+
+    assert total(assign(possible, cost)) == pytest.approx(max(map(total, itertools.product(*possible))))
+
+
 def test_many_fields_over_the_same_words_end_soon():
     """Thirty fields that all want the same ten words: no exact search would end."""
     possible = [[span(j, j, -(j + i / 31)) for j in range(10)] for i in range(30)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdiff.agent.presence import FieldWords, probability, take
+from jaxdiff.agent.presence import DISORDER_COST, FieldWords, probability, take
 from jaxdiff.schema.leaves import fields_of
 
 QUERY = "from eight to nine"
@@ -50,6 +50,34 @@ def test_words_that_name_a_candidate_are_taken_too():
     assert take(words_of([[0, 1, 0, 0], [0, 1, 0, 0]], listed), np.array([0.9, 0.6])).wanted == [0]
     taken = take(words_of([[0, 1, 0, 0], [0, 0, 0, 1]], listed), np.array([0.9, 0.6]))
     assert taken.wanted == [0, 1] and QUERY[taken.named[1].start : taken.named[1].end] == "nine"
+
+
+NUMBER = {"type": "number"}
+
+
+@pytest.mark.parametrize(
+    ("names", "odds", "taken"),
+    [
+        # "eight" and "nine": the odds are those of the swapped reading.
+        (("min_age", "max_age"), math.exp(DISORDER_COST) - 1, "in order"),
+        (("min_age", "max_age"), math.exp(DISORDER_COST) + 1, "swapped"),
+        (("age", "weight"), 1.5, "swapped"),
+        (("age", "weight"), 1 / 1.5, "in order"),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_ends_of_a_range_are_in_order_unless_the_words_are_sure(names, odds, taken, turned):
+    swapped = odds / (1 + odds)
+    # The second field says the same of both, so that words are shared out as the first one wants.
+    start = [0, 1 - swapped, 0, swapped], [0, 0.5, 0, 0.5]
+    given = dict.fromkeys(names, NUMBER) if not turned else dict.fromkeys(reversed(names), NUMBER)
+    declared = fields(*names, **given)
+    place = {field.name: i for i, field in enumerate(declared)}
+    probabilities = np.zeros((2, 4))
+    probabilities[place[names[0]]], probabilities[place[names[1]]] = start
+    spans = take(words_of(probabilities, declared), np.array([0.9, 0.9])).spans
+    said = {name: QUERY[spans[i].start : spans[i].end] for name, i in place.items()}
+    assert tuple(said[name] for name in names) == (("eight", "nine") if taken == "in order" else ("nine", "eight"))
 
 
 def test_what_is_told_is_not_decided():

@@ -32,6 +32,8 @@ def test_the_surest_field_first_can_be_worse():
 
 def test_answering_takes_the_assignment_that_is_put_in_its_place():
     asked = []
-    with patch.object(presence, "assign", lambda possible: asked.append(len(possible)) or assign_greedily(possible)):
+    with patch.object(
+        presence, "assign", lambda possible, cost: asked.append(len(possible)) or assign_greedily(possible, cost)
+    ):
         presence.take(words_of([[0, 1, 0, 0], [0, 0, 0, 1]], fields(a=TEXT, b=TEXT)), np.array([0.9, 0.9]))
     assert asked == [2]

@@ -56,16 +56,17 @@ def _start_worker(number: int, workers: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def host_rows(batch_size: int, sharding: NamedSharding | None) -> slice:
+def host_rows(batch_size: int, sharding: NamedSharding | None, what: str = "a batch") -> slice:
     """The rows of a batch that this process makes: those of its own devices, all where nothing is divided.
 
-    Raises ConfigError where the devices do not divide the rows, or those of this process are not neighbours.
+    what: names the batch in errors. Raises ConfigError where the devices do not divide the rows, or those of this
+    process are not neighbours.
     """
     if sharding is None:
         return slice(0, batch_size)
     parts = sharding.num_devices // sharding.mesh.shape["tensor"]
     if batch_size % parts:
-        raise ConfigError(f"a batch of {batch_size} rows cannot be divided over {parts} devices (data x fsdp)")
+        raise ConfigError(f"{what} of {batch_size} rows cannot be divided over {parts} devices (data x fsdp)")
     own = sharding.addressable_devices_indices_map((batch_size,)).values()
     ranges = sorted({index[0].indices(batch_size)[:2] for index in own if index is not None})
     if any(before[1] != after[0] for before, after in pairwise(ranges)):

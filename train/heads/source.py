@@ -66,7 +66,11 @@ def prepare(settings: TrainSettings, features: Path, say: Callable[[str], None])
     mesh = training_mesh(settings)
     online = settings.reading == "online"
     # Refused before the rows are read, not after.
-    host_rows(settings.batch_size // settings.microbatches, None if mesh is None else batch_sharding(mesh))
+    host_rows(
+        settings.batch_size // settings.microbatches,
+        None if mesh is None else batch_sharding(mesh),
+        "a batch" if settings.microbatches == 1 else f"one of {settings.microbatches} parts (microbatches) of a batch",
+    )
     # Rows that are read beforehand are read by every process for itself, on its own device.
     base = load_base(settings.base, dtype=settings.base_dtype or None, mesh=mesh if online else None)
     recipe = RECIPES[settings.head]

@@ -23,7 +23,7 @@ from jaxdiff.schema.tools import Tool, parse_tools
 
 from ..data.drawing import ALL_ROWS, Drawing
 from ..data.rows import Row
-from .passes import passes, prompt_tokens, up
+from .passes import passes, up
 from .row_store import Part, Progress, RowStore, new_store
 
 # Few sizes mean few programs to compile; longer prompts and canvases are not trained on.
@@ -65,7 +65,7 @@ def extract_canvases(
 
 
 def _fits(base: FrozenBase, tool: Tool, prompt: QueryPrompt) -> bool:
-    return prompt_tokens(prompt) <= PROMPT_SLOTS[-1] and len(canvas_template(base, tool).tokens) <= CANVAS_SLOTS[-1]
+    return len(prompt.text) <= PROMPT_SLOTS[-1] and len(canvas_template(base, tool).tokens) <= CANVAS_SLOTS[-1]
 
 
 def _store_key(base: FrozenBase, rows: Sequence[Row]) -> str:

@@ -18,10 +18,10 @@ import numpy as np
 from jaxdiff.agent.asked import Asked
 from jaxdiff.agent.evidence import Evidence, read_block, telling_ids
 from jaxdiff.agent.key_block import Sizes, build_block
-from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids, query_prompt
+from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids, query_prompt, tool_prompt
 from jaxdiff.agent.query_features import Words
 from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.schema.tools import Tool
+from jaxdiff.schema.tools import Tool, parse_tools
 
 from ..data.rows import Row
 from .passes import passes, up
@@ -57,13 +57,19 @@ class FeatureStore(RowStore):
 
 
 def store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
-    """What a store depends on: the base and in which type it computes, the prompt's fixed part, tools and queries."""
+    """What a store depends on: the base and in which type it computes, the prompt's fixed part, tools with their text
+    and keys, queries."""
     digest = hashlib.sha256(base.computation.encode())
     digest.update(
         repr((example_ids(base), query_prompt(base, "").restated, telling_ids(base).tolist(), sorted(PARTS))).encode()
     )
+    prompts: dict[str, tuple[list[int], list[list[int]]]] = {}
     for row in rows:
-        digest.update(json.dumps([row.tool, row.query]).encode())
+        text = json.dumps(row.tool)
+        if text not in prompts:
+            (tool,) = parse_tools([row.tool])
+            prompts[text] = tool_prompt(base, tool).ids, [key_ids(base, field) for field in tool.fields]
+        digest.update(repr((text, prompts[text], row.query)).encode())
     return digest.hexdigest()[:16]
 
 

@@ -34,7 +34,7 @@ class Pass:
     @property
     def longest(self) -> int:
         """Tokens of the longest query with what opens the answer."""
-        return max(prompt_tokens(prompt) for prompt in self.prompts)
+        return max(len(prompt.text) for prompt in self.prompts)
 
 
 def passes(
@@ -59,11 +59,6 @@ def passes(
             if done and all(number in done for number in numbers):
                 continue
             yield Pass(tool, reader.tool(tool), numbers, chosen)
-
-
-def prompt_tokens(prompt: QueryPrompt) -> int:
-    """Tokens of a query with what opens the answer."""
-    return len(prompt.text)
 
 
 def up(size: int, sizes: tuple[int, ...]) -> int:

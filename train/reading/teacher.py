@@ -27,7 +27,7 @@ from jaxdiff.schema.tools import Tool
 
 from ..data.labels import Slot
 from .features import FeatureStore, store_key
-from .passes import passes, prompt_tokens, up
+from .passes import passes, up
 from .row_store import Part, Progress, RowStore, new_store
 
 # Tokens that are kept of each distribution.
@@ -91,7 +91,7 @@ def _read_rows(
         return longest[tool.name] + sum(len(key_ids(base, field)) for field in tool.fields)
 
     def fits(tool: Tool, prompt: QueryPrompt) -> bool:
-        return prompt_tokens(prompt) + values(tool) <= _SLOTS[-1]
+        return len(prompt.text) + values(tool) <= _SLOTS[-1]
 
     for group in passes(base, store.rows, fits, saved):
         laid = [
@@ -122,7 +122,7 @@ def _lay_out(
 ) -> tuple[list[int], list[int], list[int], list[int]]:
     """Tokens, streams and positions of a row, and the places whose next token is asked for."""
     tokens = prompt.text
-    streams, positions = [-1] * len(tokens), list(range(prompt_tokens(prompt)))
+    streams, positions = [-1] * len(tokens), list(range(len(tokens)))
     asked: list[int] = []
     opening = len(tokens)
     for number, slot in enumerate(slots):

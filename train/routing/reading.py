@@ -25,7 +25,7 @@ from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.base.module import SmolLM
 from jaxdiff.schema.tools import Tool
 
-from ..reading.passes import prompt_tokens, up
+from ..reading.passes import up
 from ..reading.row_store import Part, Progress, RowStore, new_store
 
 # Longer queries are not trained on.
@@ -107,7 +107,7 @@ def _read_pairs(
         for group in _groups([(number, query_prompt(base, pairs[number][1])) for number in numbers]):
             if saved.issuperset(number for number, _ in group):
                 continue
-            length = sum(prompt_tokens(prompt) for _, prompt in group)
+            length = sum(len(prompt.text) for _, prompt in group)
             shape = 1, up(length, _PAIR_SLOTS)
             ids, stream, positions = np.zeros(shape, np.int32), np.full(shape, -2, np.int32), np.zeros(shape, np.int32)
             ends, start = np.zeros((1, _PAIR_STREAMS), np.int32), 0
@@ -129,7 +129,7 @@ def _groups(prompts: Sequence[tuple[int, QueryPrompt]]) -> Iterator[list[tuple[i
     group: list[tuple[int, QueryPrompt]] = []
     length = 0
     for number, prompt in prompts:
-        tokens = prompt_tokens(prompt)
+        tokens = len(prompt.text)
         if tokens > _PAIR_SLOTS[-1]:
             continue
         if group and (length + tokens > _PAIR_SLOTS[-1] or len(group) == _PAIR_STREAMS):

@@ -2,13 +2,14 @@
 
 import os
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
 from jaxdiff.errors import ConfigError
-from jaxdiff_train.engine.feed import feed
+from jaxdiff_train.engine.feed import feed, host_rows
 from jaxdiff_train.reading.batches import Batches
 from jaxdiff_train.settings import TrainSettings
 
@@ -58,6 +59,14 @@ def test_workers_are_other_processes_without_accelerators(monkeypatch):
 def test_a_batch_that_fails_fails_the_run_and_leaves_no_worker():
     with pytest.raises(ValueError, match="no batch for step 2"):
         list(feed(failing, 0, 4, workers=1))
+
+
+def test_rows_that_the_devices_do_not_divide_are_named():
+    two = SimpleNamespace(num_devices=2, mesh=SimpleNamespace(shape={"tensor": 1}))
+    with pytest.raises(ConfigError, match=r"^a batch of 3 rows cannot be divided over 2 devices"):
+        host_rows(3, two)
+    with pytest.raises(ConfigError, match=r"^one of 4 parts of 3 rows cannot"):
+        host_rows(3, two, "one of 4 parts")
 
 
 def test_settings_of_workers(tmp_path):
