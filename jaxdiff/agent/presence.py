@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ class FieldWords:
         """What the spans of two of these fields cost together: overlap, and disorder of a range's ends."""
         ends = {(numbers.index(a), numbers.index(b)) for a, b in range_ends(tuple(self.fields)) if {a, b} <= {*numbers}}
 
+        @cache
         def value(place: int, span: Span) -> Any:
             return valid_value(self._query[span.start : span.end], self.fields[numbers[place]])
 
