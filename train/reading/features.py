@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from jaxdiff.agent.asked import Asked
-from jaxdiff.agent.evidence import Evidence, read_block, telling_ids
+from jaxdiff.agent.evidence import Evidence, key_taps, read_block, telling_ids, token_taps
 from jaxdiff.agent.key_block import Sizes, build_block
 from jaxdiff.agent.prompting import QueryPrompt, example_ids, key_ids, query_prompt, tool_prompt
 from jaxdiff.agent.query_features import Words
@@ -57,12 +57,13 @@ class FeatureStore(RowStore):
 
 
 def store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
-    """What a store depends on: the base and in which type it computes, the prompt's fixed part, tools with their text
-    and keys, queries."""
+    """What a store depends on: the base and its type, the layers that are looked at, the prompt's fixed part, tools
+    with their text and keys, queries."""
     digest = hashlib.sha256(base.computation.encode())
     digest.update(
         repr((example_ids(base), query_prompt(base, "").restated, telling_ids(base).tolist(), sorted(PARTS))).encode()
     )
+    digest.update(repr((token_taps(base.config), key_taps(base.config))).encode())
     prompts: dict[str, tuple[list[int], list[list[int]]]] = {}
     for row in rows:
         text = json.dumps(row.tool)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.agent.prefix import PrefixReader
+from jaxdiff.agent.prompting import ToolPrompt
 from jaxdiff.schema.tools import parse_tools
 from jaxdiff_train.reading import features, row_store
 from jaxdiff_train.reading.batches import pad_queries, to_float32
@@ -123,6 +124,21 @@ def test_the_key_tells_apart_what_the_features_depend_on(base):
     ]
     assert len(set(keys)) == len(keys)
     assert store_key(base, [dataclasses.replace(given, id="x") for given in ROWS]) == keys[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("token_taps", lambda config: (1,)),
+        ("key_taps", lambda config: (1,)),
+        ("key_ids", lambda base, field: base.encode(f"{field.name} =")),
+        ("tool_prompt", lambda base, tool: ToolPrompt(base.encode(tool.name), {})),
+    ],
+)
+def test_the_key_is_another_where_rows_are_read_in_another_way(base, monkeypatch, name, other):
+    before = store_key(base, ROWS)
+    monkeypatch.setattr(features, name, other)
+    assert store_key(base, ROWS) != before
 
 
 def test_an_interrupted_extraction_leaves_nothing_that_passes_for_whole(base, tmp_path):
