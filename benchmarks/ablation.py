@@ -12,6 +12,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -93,7 +94,7 @@ def assign_greedily(spans: Sequence[Sequence[Span]], cost: PairCost = overlap_co
     chosen: dict[int, Span] = {}
     for i in sorted(range(len(spans)), key=lambda i: -max((span.score for span in spans[i]), default=0.0)):
         if spans[i]:
-            chosen[i] = max(spans[i], key=lambda span, i=i: _worth(span, i, chosen, cost))  # type: ignore[misc]
+            chosen[i] = max(spans[i], key=partial(_worth, place=i, others=chosen, cost=cost))
     return [chosen.get(i) for i in range(len(spans))]
 
 

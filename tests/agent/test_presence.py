@@ -9,6 +9,11 @@ from hypothesis import strategies as st
 
 from jaxdiff.agent.presence import DISORDER_COST, FieldWords, probability, take
 from jaxdiff.schema.leaves import fields_of
+from jaxdiff.schema.paths import flat_values
+from jaxdiff.schema.ranges import in_order, range_ends
+from jaxdiff.schema.tools import parse_tools
+from jaxdiff_train.data.packs import TRAIN_PACKS, expand_packs
+from jaxdiff_train.data.rows import supported
 
 QUERY = "from eight to nine"
 OFFSETS = [(0, 4), (5, 10), (11, 13), (14, 18)]
@@ -78,6 +83,25 @@ def test_the_ends_of_a_range_are_in_order_unless_the_words_are_sure(names, odds,
     spans = take(words_of(probabilities, declared), np.array([0.9, 0.9])).spans
     said = {name: QUERY[spans[i].start : spans[i].end] for name, i in place.items()}
     assert tuple(said[name] for name in names) == (("eight", "nine") if taken == "in order" else ("nine", "eight"))
+
+
+def test_the_cost_of_disorder_is_the_log_odds_of_the_training_packs():
+    ordered, disordered = 0, 0
+    tools = {}
+    for row in expand_packs(TRAIN_PACKS, 5, 1):
+        if not supported(row.tool):
+            continue
+        if row.tool["name"] not in tools:
+            (tools[row.tool["name"]],) = parse_tools([row.tool])
+        declared = tools[row.tool["name"]].fields
+        values = flat_values(declared, row.arguments)
+        for low, high in range_ends(tuple(declared)):
+            ends = declared[low].name, declared[high].name
+            if values.keys() >= {*ends}:
+                right = in_order(*(values[end] for end in ends))
+                ordered, disordered = ordered + right, disordered + (not right)
+    assert (ordered, disordered) == (73, 6)
+    assert math.log(ordered / disordered) == pytest.approx(DISORDER_COST, abs=0.01)
 
 
 def test_what_is_told_is_not_decided():

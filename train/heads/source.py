@@ -69,7 +69,7 @@ def prepare(settings: TrainSettings, features: Path, say: Callable[[str], None])
     host_rows(
         settings.batch_size // settings.microbatches,
         None if mesh is None else batch_sharding(mesh),
-        "a batch" if settings.microbatches == 1 else f"one of {settings.microbatches} parts (microbatches) of a batch",
+        "a batch" if settings.microbatches == 1 else f"each of {settings.microbatches} microbatches",
     )
     # Rows that are read beforehand are read by every process for itself, on its own device.
     base = load_base(settings.base, dtype=settings.base_dtype or None, mesh=mesh if online else None)
