@@ -146,7 +146,7 @@ def denoise(
     rows = tokens.shape[0]
     tokens = tokens.astype(jnp.int32)
     slots = value_mask & (tokens == mask_id)
-    predict = guided(predict_logits, unconditional, config.guidance)
+    predict = guided(predict_logits, unconditional, config.guidance, mask_id)
     keys = row_keys(key, rows)
     order = None
     if config.blocks == "in_order":

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.diffusion.guidance import PLAUSIBLE
 from tests.diffusion.plain_automata import plain_best
 
 B, N, V, MASK, NULL = 3, 7, 11, 10, 9
@@ -125,6 +126,7 @@ def plain_loop(predict, tokens, value_mask, keys, config, bias, constrained=(), 
                 if config.guidance:
                     given, not_given = (np.log(softmax(x[b, i, :MASK])) for x in (logits, blind))
                     scores = (1 + config.guidance) * given - config.guidance * not_given
+                    scores = np.where(np.exp(given) >= PLAUSIBLE * np.exp(given).max(), scores, given - 1e4)
                 scores = scores + bias[b, i, :MASK]
                 if config.credit:
                     if i in masked:

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from jaxdiff.diffusion.credit import Credit, earn, fuse
 from jaxdiff.diffusion.denoise import DenoiseConfig, denoise
-from jaxdiff.diffusion.guidance import guide
+from jaxdiff.diffusion.guidance import PLAUSIBLE, guide
 from jaxdiff.diffusion.schedules import Cosine, Geometric, LogLinear
 from jaxdiff.errors import ConfigError
 from tests.diffusion.plain_denoising import (
@@ -202,15 +202,24 @@ LOGITS = arrays.arrays(np.float32, (5,), elements=st.floats(-5, 5, width=32))
 
 @settings(max_examples=25)
 @given(LOGITS, LOGITS, st.floats(0, 4))
-def test_guidance_is_the_renormalised_power(given_query, without, weight):
+def test_guidance_is_the_renormalised_power_of_plausible_tokens(given_query, without, weight):
     got = softmax(np.asarray(guide(jnp.asarray(given_query), jnp.asarray(without), weight), np.float64))
-    want = softmax(given_query.astype(np.float64)) ** (1 + weight) * softmax(without.astype(np.float64)) ** -weight
+    told = softmax(given_query.astype(np.float64))
+    assume(np.abs(told / told.max() - PLAUSIBLE).min() > 1e-5)
+    want = told ** (1 + weight) * softmax(without.astype(np.float64)) ** -weight * (told >= PLAUSIBLE * told.max())
     np.testing.assert_allclose(got, want / want.sum(), rtol=1e-3, atol=1e-6)
 
 
 def test_a_forbidden_token_stays_forbidden():
     got = guide(jnp.asarray([-jnp.inf, 1.0, 2.0]), jnp.asarray([-jnp.inf, 3.0, 0.0]), 1.0)
-    np.testing.assert_array_equal(got, [-np.inf, -1.0, 4.0])
+    assert got[0] == -np.inf
+    np.testing.assert_allclose(got[2] - got[1], 5, rtol=1e-5)
+
+
+def test_an_implausible_token_is_not_lifted_however_much_the_query_makes_it_likelier():
+    given_query, without = jnp.asarray([5.0, 4.0, -2.0, -3.0]), jnp.asarray([5.0, 4.0, -90.0, -jnp.inf])
+    got = guide(given_query, without, 2.0)
+    assert np.argsort(got).tolist() == [3, 2, 1, 0] and got[2] < got[1] - 1000
 
 
 @settings(max_examples=25)
