@@ -22,7 +22,7 @@ from .data.inspection import Inspection, SeenField, inspect_row
 from .data.rows import Dropped, Row, read_rows
 from .data.statistics import HISTOGRAM_STEP, SourceStatistics, source_statistics
 from .heads.source import load_source
-from .settings import PACKS_SOURCE, VARIED_SOURCE, Source
+from .settings import PACKAGE_SOURCES, Source
 
 PLAIN_WIDTH = 120
 _BAR = 40
@@ -33,7 +33,8 @@ def data_main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m train data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     stats = commands.add_parser("stats", help="count rows, tools, fields, how values are said, and padding")
-    stats.add_argument("sources", nargs="+", metavar="SOURCE", help="[LAYOUT=]PATH[:ROWS], packs[:ROWS], varied[:ROWS]")
+    what = ", ".join(f"{name}[:ROWS]" for name in ("[LAYOUT=]PATH", *PACKAGE_SOURCES))
+    stats.add_argument("sources", nargs="+", metavar="SOURCE", help=what)
     inspect = commands.add_parser("inspect", help="show a row's prompt, canvas, labels, and the call they give")
     inspect.add_argument("source", metavar="SOURCE", help="as of stats")
     chosen = inspect.add_mutually_exclusive_group()
@@ -60,7 +61,7 @@ def data_main(words: Sequence[str]) -> int:
 
 def rows_of(source: Source, seed: int) -> tuple[list[Row], Dropped]:
     """The rows that training would draw from, and why others were left out; sets for evaluation too."""
-    if source.path in (PACKS_SOURCE, VARIED_SOURCE):
+    if source.path in PACKAGE_SOURCES:
         return load_source(source, seed, print)[1], Counter()
     return read_rows(source.path, source.rows, seed, training=False)
 

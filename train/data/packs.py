@@ -14,6 +14,7 @@ from .rows import Row, read_json_lines
 
 PACKS = Path(__file__).parent.parent / "packs"
 TRAIN_PACKS = PACKS / "train.jsonl"
+PAIR_PACKS = PACKS / "pairs.jsonl"
 VALIDATION_PACKS = PACKS / "validation.jsonl"
 
 # A small pack may have fewer distinct queries than are asked for; drawing stops after this many attempts a query.

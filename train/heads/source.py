@@ -19,7 +19,7 @@ from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.errors import ConfigError, InputError
 from jaxdiff.sharding import MeshShape, batch_sharding, make_mesh, replicated
 
-from ..data.packs import TRAIN_PACKS, expand_packs
+from ..data.packs import PAIR_PACKS, TRAIN_PACKS, expand_packs
 from ..data.rows import Row, read_rows, supported
 from ..data.variations import vary_packs
 from ..engine.feed import host_rows
@@ -29,7 +29,7 @@ from ..reading.features import progress_line
 from ..reading.online import TokenBatches, TokenRows, read_online, reading_flops
 from ..reading.stored import attach_embedding, frozen_part
 from ..reading.teacher import TeacherStore, extract_teacher
-from ..settings import PACKS_SOURCE, VARIED_SOURCE, Source, TrainSettings
+from ..settings import PACKS_SOURCE, PAIRS_SOURCE, VARIED_SOURCE, Source, TrainSettings
 from .options import head_options
 from .recipes import RECIPES
 from .training import BatchSource
@@ -38,8 +38,12 @@ from .training import BatchSource
 LICENCE = "Apache-2.0 (authored for this project)"
 
 
-# Sources that come with the package.
-_EXPAND = {PACKS_SOURCE: expand_packs, VARIED_SOURCE: vary_packs}
+# Sources that come with the package: how their rows are made, and of which packs.
+_EXPAND = {
+    PACKS_SOURCE: (expand_packs, TRAIN_PACKS),
+    VARIED_SOURCE: (vary_packs, TRAIN_PACKS),
+    PAIRS_SOURCE: (expand_packs, PAIR_PACKS),
+}
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,8 @@ def load_source(source: Source, seed: int, say: Callable[[str], None]) -> tuple[
     """Name and rows of a part of the data mix. Raises InputError where nothing is left of it."""
     if source.path in _EXPAND:
         name = source.path
-        expanded = _EXPAND[name](TRAIN_PACKS, source.rows, seed)
+        expand, path = _EXPAND[name]
+        expanded = expand(path, source.rows, seed)
         rows = [row for row in expanded if supported(row.tool)]
         if len(rows) < len(expanded):
             say(f"{name}: {len(expanded) - len(rows)} of {len(expanded)} rows have a schema that is not supported")

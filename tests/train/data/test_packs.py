@@ -1,6 +1,7 @@
 """Expanding tool packs: laws that every expanded row keeps, and which packs it depends on."""
 
 import json
+import re
 from collections import Counter
 
 import jsonschema
@@ -9,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxdiff.errors import InputError
-from jaxdiff_train.data.packs import TRAIN_PACKS, VALIDATION_PACKS, expand_packs
+from jaxdiff.schema.tools import parse_tools
+from jaxdiff_train.data.packs import PAIR_PACKS, TRAIN_PACKS, VALIDATION_PACKS, expand_packs
 from jaxdiff_train.data.rows import read_json_lines
 
-PACKS = {
-    path: {pack["tool"]["name"]: pack for _, pack in read_json_lines(path)} for path in (TRAIN_PACKS, VALIDATION_PACKS)
-}
+PATHS = (TRAIN_PACKS, PAIR_PACKS, VALIDATION_PACKS)
+PACKS = {path: {pack["tool"]["name"]: pack for _, pack in read_json_lines(path)} for path in PATHS}
 
 
 def said_values(pack, name, words):
@@ -37,7 +38,7 @@ def check(row, pack):
 
 
 @settings(max_examples=5, deadline=None)
-@given(seed=st.integers(0, 10_000), path=st.sampled_from([TRAIN_PACKS, VALIDATION_PACKS]))
+@given(seed=st.integers(0, 10_000), path=st.sampled_from(PATHS))
 def test_every_expanded_row_is_right(seed, path):
     rows = expand_packs(path, 3, seed)
     packs = PACKS[path]
@@ -47,6 +48,18 @@ def test_every_expanded_row_is_right(seed, path):
         pack = packs[row.tool["name"]]
         assert row.suite == pack["suite"]
         check(row, pack)
+
+
+def test_no_tool_stands_twice_under_any_spelling():
+    """What is measured on are other tools than those that are trained on."""
+    names = [re.sub(r"[^a-z0-9]", "", name.lower()) for path in PATHS for name in PACKS[path]]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+
+
+def test_tools_of_pairs_have_fields_of_one_kind():
+    for name, pack in PACKS[PAIR_PACKS].items():
+        (tool,) = parse_tools([pack["tool"]])
+        assert max(Counter(field.kind for field in tool.fields).values()) > 1, name
 
 
 def test_a_tools_rows_depend_on_the_seed_and_its_own_pack_alone(tmp_path):
