@@ -39,7 +39,10 @@ SIZE = (48, 8)
 # Name shown, and what `--head-config` of `python -m train` says.
 VARIANTS = {
     "whole": "",
-    "without attention of the keys": "without=attention+neighbours+competition",
+    "without attention": "without=attention+name_attention+definition_attention+neighbours+competition",
+    "without attention of the names": "without=name_attention",
+    "without attention to the definitions": "without=definition_attention",
+    "without names and definitions": "without=name_attention+definition_attention",
     "without neighbouring attention": "without=neighbours",
     "without competition": "without=competition",
     "without facts of words": "without=word_facts",

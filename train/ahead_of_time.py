@@ -131,6 +131,8 @@ def batch_shapes(settings: CompileSettings) -> TokenBatch:
             stream=ids(slots),
             valid=flag(slots),
             keys=by_field,
+            names=by_field,
+            definitions=ids(FIELDS, 2),
             opening=ids(),
             copy=ids(),
             query_ids=ids(query),

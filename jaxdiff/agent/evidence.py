@@ -15,7 +15,7 @@ from jaxdiff.agent.key_block import Block
 from jaxdiff.base import masks
 from jaxdiff.base.cache import KVCache
 from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.base.module import SmolLM
+from jaxdiff.base.module import SmolLM, Watched
 from jaxdiff.config import BaseConfig
 from jaxdiff.diffusion.features import Array
 
@@ -53,6 +53,8 @@ class Evidence:
     """
 
     key_attention: Array
+    name_attention: Array
+    definition_attention: Array
     token_logprob: Array
     token_states: Array
     key_states: Array
@@ -65,7 +67,8 @@ class Evidence:
 
 # What of it is [B, F, ...], about each field by itself.
 EVIDENCE_OF_FIELDS = (
-    "key_attention", "token_logprob", "key_states", "key_logprob", "candidate_attention", "candidate_logprob",
+    "key_attention", "name_attention", "definition_attention", "token_logprob", "key_states", "key_logprob",
+    "candidate_attention", "candidate_logprob",
 )  # fmt: skip
 
 
@@ -75,8 +78,8 @@ def read_block(
 ) -> Evidence:
     """One pass of the base over a block of B rows, each after its own prefix or all after one.
 
-    A query's token stands for both of its copies: attention to it is the sum of both, and its states are those of the
-    second copy, which has seen the whole query.
+    A query's token stands for both of its copies: attention to it is the sum of both; its states, and where it looks
+    itself, are those of the second copy, which has seen the whole query.
 
     prefix: B rows, or one that all share; prefix_valid: [B or 1, P] bool. telling: [W] int32 ids whose log-probability
     is reported.
@@ -85,16 +88,23 @@ def read_block(
     tapped = sorted({*token_taps(config), *opening_taps(config)})
     mask = masks.after_prefix(masks.streams(block.stream, block.valid), block.valid, prefix_valid)
     output: Any = module.apply(
-        {"params": params}, block.ids, block.positions, mask, prefix=prefix, taps=tuple(tapped), rows=block.keys
-    )
+        {"params": params}, block.ids, block.positions, mask, prefix=prefix, taps=tuple(tapped), rows=block.keys,
+        watched=_watched(block, prefix.slots),
+    )  # fmt: skip
     rows, fields = block.keys.shape
     slots, query = prefix.slots, block.query_ids.shape[1]
     attention = jnp.maximum(output.key_attention, FLOOR)
     # Where the second copy stands differs from row to row. Found by products with one-hot rows: with a gather, the
     # program of a mesh of two axes hangs on CPU devices.
     copy = jax.nn.one_hot(block.copy[:, None] + jnp.arange(query)[None], block.ids.shape[1], dtype=attention.dtype)
-    in_copy = jnp.einsum("bfht,bqt->bfhq", attention[..., slots:], copy, precision=lax.Precision.HIGHEST)
-    to_query = jnp.logaddexp(attention[..., slots : slots + query], in_copy).swapaxes(2, 3)
+
+    def at_copy(looks: Array) -> Array:
+        """[B, F, LH, T] of the block's slots as [B, F, LH, Q] of the second copy's."""
+        return jnp.einsum("bfht,bqt->bfhq", looks, copy, precision=lax.Precision.HIGHEST)
+
+    def to_query(looks: Array) -> Array:
+        """[B, F, LH, P + T] as [B, F, Q, LH]."""
+        return jnp.logaddexp(looks[..., slots : slots + query], at_copy(looks[..., slots:])).swapaxes(2, 3)
 
     candidates = block.candidate_slots.reshape(rows, fields, 1, -1)
     to_candidates = jnp.take_along_axis(attention, candidates, axis=3)
@@ -117,7 +127,9 @@ def read_block(
     opening = block.opening[:, None, None]
     opening_states = jnp.take_along_axis(output.taps, opening[..., None], axis=1)[:, 0]
     evidence = Evidence(
-        key_attention=to_query,
+        key_attention=to_query(attention),
+        name_attention=to_query(jnp.maximum(jnp.log(output.mean_attention), FLOOR)),
+        definition_attention=at_copy(jnp.maximum(jnp.log(output.slot_attention), FLOOR)).swapaxes(2, 3),
         token_logprob=by_token,
         token_states=token_states.reshape(rows, query, -1),
         key_states=key_states,
@@ -128,3 +140,16 @@ def read_block(
         opening_hidden=jnp.take_along_axis(output.hidden, opening, axis=1)[:, 0],
     )
     return jax.tree.map(lambda x: x.astype(jnp.float32), evidence)
+
+
+def _watched(block: Block, prefix_slots: int) -> Watched:
+    """The tokens of each field's name, their mean, and the line of the prefix that defines the field."""
+    slot = jnp.arange(block.ids.shape[1])[None, None]
+    names, keys = block.names[..., None], block.keys[..., None]
+    # A name that the base reads as one token with its colon stands for itself.
+    named = (slot >= names) & (slot < jnp.maximum(keys, names + 1)) & block.field_valid[..., None]
+    means = named.astype(jnp.float32)
+    means /= jnp.maximum(means.sum(-1, keepdims=True), 1.0)
+    slot = jnp.arange(prefix_slots + block.ids.shape[1])[None, None]
+    lines = (slot >= block.definitions[..., :1]) & (slot <= block.definitions[..., 1:])
+    return Watched(means, lines.astype(jnp.float32))

@@ -34,7 +34,8 @@ from jaxdiff.diffusion.features import QueryFeatures
 from jaxdiff.diffusion.head_files import LoadedHead
 from jaxdiff.diffusion.reader import head as reader
 from jaxdiff.diffusion.reader.config import ReaderConfig
-from jaxdiff.diffusion.reader.trunk import Encoding
+from jaxdiff.diffusion.reader.trunk import LOOKS, Encoding
+from jaxdiff.errors import WeightsError
 from jaxdiff.schema.branches import Branches, allowed_candidates
 from jaxdiff.schema.fields import Field
 from jaxdiff.schema.values import valid_value, write_value
@@ -53,7 +54,10 @@ class ReaderHead:
 
     @classmethod
     def from_loaded(cls, base: FrozenBase, loaded: LoadedHead) -> ReaderHead:
-        """Puts a head from disk on the device."""
+        """Puts a head from disk on the device. Raises WeightsError for one that was trained on less than is read."""
+        unread = [look for look in LOOKS if look not in loaded.params.get("trunk", {})]
+        if unread:
+            raise WeightsError(f"the reader was trained without {unread[0]}, which this version reads; train it again")
         return cls(base, ReaderConfig.from_dict(loaded.config), jax.tree.map(jnp.asarray, loaded.params))
 
     def encode(self, query: QueryFeatures) -> Encoding:

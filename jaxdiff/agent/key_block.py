@@ -27,11 +27,12 @@ CANDIDATE_TOKENS = 8
 class Block:
     """Queries and their keys, padded (B rows, T slots, Q query tokens, F fields, C candidates).
 
-    ids, positions, stream: [B, T] int32. valid: [B, T] bool. keys: [B, F] int32, slot of each field's colon. opening:
-    [B] int32, slot of the last token before the answer. copy: [B] int32, slot of the query's second copy.
-    query_ids: [B, Q] int32; the query's tokens stand in the first slots. query_valid: [B, Q]. field_valid: [B, F].
-    candidate_slots: [B, F, C, CANDIDATE_TOKENS] int32 slots of the prefix. candidate_first: [B, F, C] int32, first
-    token.
+    ids, positions, stream: [B, T] int32. valid: [B, T] bool. keys: [B, F] int32, slot of each field's colon. names:
+    [B, F] int32, first slot of its name. definitions: [B, F, 2] int32, first and last slot of the prefix with the
+    line that defines the field. opening: [B] int32, slot of the last token before the answer. copy: [B] int32, slot
+    of the query's second copy. query_ids: [B, Q] int32; the query's tokens stand in the first slots. query_valid:
+    [B, Q]. field_valid: [B, F]. candidate_slots: [B, F, C, CANDIDATE_TOKENS] int32 slots of the prefix.
+    candidate_first: [B, F, C] int32, first token.
     """
 
     ids: Array
@@ -39,6 +40,8 @@ class Block:
     stream: Array
     valid: Array
     keys: Array
+    names: Array
+    definitions: Array
     opening: Array
     copy: Array
     query_ids: Array
@@ -82,6 +85,8 @@ def build_block(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[Que
         stream=np.full(shape, -2, np.int32),
         valid=np.zeros(shape, bool),
         keys=np.zeros((rows, sizes.fields), np.int32),
+        names=np.zeros((rows, sizes.fields), np.int32),
+        definitions=np.full((rows, sizes.fields, 2), (0, -1), np.int32),
         opening=np.zeros(rows, np.int32),
         copy=np.zeros(rows, np.int32),
         query_ids=np.zeros((rows, sizes.query), np.int32),
@@ -100,7 +105,7 @@ def build_block(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[Que
             ids += key
             stream += [i] * len(key)
             positions += range(len(text), len(text) + len(key))
-            block.keys[row, i] = len(ids) - 1
+            block.keys[row, i], block.names[row, i] = len(ids) - 1, len(ids) - len(key)
         block.ids[row, : len(ids)], block.stream[row, : len(ids)] = ids, stream
         block.positions[row, : len(ids)] = np.array(positions) + call.known.length
         block.valid[row, : len(ids)] = True
@@ -109,15 +114,17 @@ def build_block(base: FrozenBase, asked: Sequence[Placed], prompts: Sequence[Que
         block.query_ids[row, : len(prompt.ids)] = prompt.ids
         block.query_valid[row, : len(prompt.ids)] = True
         block.field_valid[row, : len(layout.keys)] = True
+        block.definitions[row, : len(layout.keys)] = layout.definitions
         block.candidate_slots[row], block.candidate_first[row] = layout.candidate_slots, layout.candidate_first
     return block
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What all rows of a tool have in common: tokens of its keys, and its row of a block's candidates."""
+    """What all rows of a tool have in common: tokens of its keys, its row of a block's definitions and candidates."""
 
     keys: list[list[int]]
+    definitions: np.ndarray
     candidate_slots: np.ndarray
     candidate_first: np.ndarray
 
@@ -132,4 +139,5 @@ def _lay_out(base: FrozenBase, call: Placed, sizes: Sizes) -> _Layout:
             # A short candidate repeats its last token, which a maximum does not mind.
             slots[i, j] = np.minimum(np.arange(first, first + CANDIDATE_TOKENS), last) + known.offset
             first_token[i, j] = base.encode(" " + candidate_text(field.candidates[j]))[0]
-    return _Layout([key_ids(base, field) for field in fields], slots, first_token)
+    definitions = np.array([known.prompt.definitions[field.name] for field in fields], np.int32).reshape(-1, 2)
+    return _Layout([key_ids(base, field) for field in fields], definitions + known.offset, slots, first_token)

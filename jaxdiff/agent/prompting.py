@@ -47,9 +47,11 @@ MAX_CANDIDATES = 32
 
 @dataclass(frozen=True)
 class ToolPrompt:
-    """The tool's part: token ids, and for each field the token range (first, last) of each of its candidates."""
+    """The tool's part: token ids, and by field the token ranges (first, last) of the line that defines it and of each
+    of its candidates."""
 
     ids: list[int]
+    definitions: dict[str, tuple[int, int]]
     candidates: dict[str, list[tuple[int, int]]]
 
 
@@ -112,8 +114,11 @@ def tool_prompt(base: FrozenBase, tool: Tool) -> ToolPrompt:
 def _tool_prompt(base: FrozenBase, tool: Tool, characters: int) -> ToolPrompt:
     text = f"Function {tool.name}: {tool.description}\nParameters:"
     ranges: dict[str, list[tuple[int, int]]] = {}
+    lines: dict[str, tuple[int, int]] = {}
     for field in tool.fields:
-        text += f"\n- {field.name} ({_kind_words(field)}"
+        text += "\n- "
+        begin = len(text)
+        text += f"{field.name} ({_kind_words(field)}"
         if field.candidates:
             text += ", one of "
             ranges[field.name] = []
@@ -123,10 +128,16 @@ def _tool_prompt(base: FrozenBase, tool: Tool, characters: int) -> ToolPrompt:
                 ranges[field.name].append((len(text), len(text) + len(words)))
                 text += words
         text += f"): {field.description[:characters]}"
+        lines[field.name] = begin, len(text)
     ids, offsets = base.encode_with_offsets(text)
-    candidates = {name: [tokens_at(offsets, text, a, b) or (0, 0) for a, b in spans] for name, spans in ranges.items()}
+
+    def tokens(span: tuple[int, int]) -> tuple[int, int]:
+        return tokens_at(offsets, text, *span) or (0, 0)
+
+    definitions = {name: tokens(line) for name, line in lines.items()}
     closing = base.special(TURN_END) + base.encode("\n") + base.special(TURN_START) + base.encode("user\n")
-    return ToolPrompt(ids + closing, candidates)
+    candidates = {name: [tokens(span) for span in spans] for name, spans in ranges.items()}
+    return ToolPrompt(ids + closing, definitions, candidates)
 
 
 def query_prompt(base: FrozenBase, query: str) -> QueryPrompt:

@@ -102,6 +102,8 @@ def join(facts: QueryFacts, evidence: Evidence) -> QueryFeatures:
     measured = xp.stack([logprob, distance], -1)
     return QueryFeatures(
         key_attention=evidence.key_attention,
+        name_attention=evidence.name_attention,
+        definition_attention=evidence.definition_attention,
         token_logprob=evidence.token_logprob,
         token_states=evidence.token_states,
         token_shape=facts.token_shape,

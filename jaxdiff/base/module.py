@@ -30,6 +30,9 @@ class BaseOutput:
     taps: [B, T, K, D] states after the K layers that were asked for, or None.
     key_attention: [B, F, L * H, S] float32, log-attention of all layers and heads from the F rows asked for, or None.
     key_states: [L, B, F, D] states of those rows after every layer, or None.
+    mean_attention: [B, G, L * H, P + S] float32, probability that the rows of each of G means look at a slot.
+    slot_attention: [B, G, L * H, T] float32, probability that a row of the block looks into each of G sets of slots.
+    The last two are None where nothing is `watched`.
     """
 
     hidden: Array
@@ -37,6 +40,19 @@ class BaseOutput:
     taps: Array | None = None
     key_attention: Array | None = None
     key_states: Array | None = None
+    mean_attention: Array | None = None
+    slot_attention: Array | None = None
+
+
+@struct.dataclass
+class Watched:
+    """Whose attention is reported beside that of single rows.
+
+    means: [B, G, T] float32, weights of the block's rows. sets: [B, G, P + S] float32, 1 for the slots of each set.
+    """
+
+    means: Array
+    sets: Array
 
 
 class RMSNorm(nn.Module):
@@ -72,8 +88,10 @@ class Attention(nn.Module):
         cache: KVCache | None,
         write_at: Array | int,
         rows: Array | None,
-    ) -> tuple[Array, KVCache, Array | None]:
-        """Mixed states [B, T, D], keys and values [B, S, KV, head_dim], log-attention [B, F, H, P + S] of `rows`.
+        watched: Watched | None,
+    ) -> tuple[Array, KVCache, Array | None, tuple[Array, Array] | None]:
+        """Mixed states [B, T, D], keys and values [B, S, KV, head_dim], log-attention [B, F, H, P + S] of `rows`, and
+        of what is `watched` the attention of means [B, G, H, P + S] and to sets [B, G, H, T].
 
         x: [B, T, D] after the norm. use_rope: scalar bool. prefix, cache: this layer's. The rest: see `SmolLM`.
         """
@@ -108,7 +126,8 @@ class Attention(nn.Module):
             scores = jnp.concatenate([before, scores], axis=-1)
         scores = scores.astype(jnp.float32) / jnp.sqrt(jnp.float32(c.head_dim))
         scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
-        weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
+        probability = jax.nn.softmax(scores, axis=-1)
+        weights = probability.astype(self.dtype)
         if prefix is None:
             mixed = jnp.einsum("bkgts,bskd->btkgd", weights, v.astype(self.dtype))
         else:
@@ -125,8 +144,14 @@ class Attention(nn.Module):
             asked = jnp.take_along_axis(scores, rows[:, None, None, :, None], axis=3)
             asked = jax.nn.log_softmax(asked, axis=-1)
             row_attention = asked.reshape(batch, c.num_heads, rows.shape[1], -1).swapaxes(1, 2)
+        looks = None
+        if watched is not None:
+            of_means = jnp.einsum("bkgts,bmt->bmkgs", probability, watched.means)
+            to_sets = jnp.einsum("bkgts,bms->bmkgt", probability, watched.sets)
+            heads = (*watched.means.shape[:2], c.num_heads, -1)
+            looks = of_means.reshape(heads), to_sets.reshape(heads)
         out = dense(self.storage, c.hidden_size, self.dtype, "o_proj")(mixed)
-        return out, KVCache(k, v), row_attention
+        return out, KVCache(k, v), row_attention, looks
 
 
 class MLP(nn.Module):
@@ -164,21 +189,22 @@ class Block(nn.Module):
         mask: Array,
         write_at: Array | int,
         rows: Array | None,
-    ) -> tuple[tuple[Array, Array | None], tuple[KVCache, Array | None, Array | None]]:
+        watched: Watched | None,
+    ) -> tuple[tuple[Array, Array | None], tuple[KVCache, Array | None, Array | None, tuple[Array, Array] | None]]:
         """carry: states [B, T, D], taps [K + 1, B, T, D]. layer: rotary flag, slot of the tap, prefix, cache."""
         x, taps = carry
         use_rope, tap_slot, prefix, cache = layer
         c = self.config
         h = RMSNorm(c.rms_norm_eps, self.dtype, name="input_layernorm")(x)
         attention = Attention(c, self.dtype, self.storage, name="self_attn")
-        mixed, kv, row_attention = attention(h, cos, sin, use_rope, mask, prefix, cache, write_at, rows)
+        mixed, kv, row_attention, looks = attention(h, cos, sin, use_rope, mask, prefix, cache, write_at, rows, watched)
         x = divide_rows(x + mixed, self.mesh)
         h = RMSNorm(c.rms_norm_eps, self.dtype, name="post_attention_layernorm")(x)
         x = divide_rows(x + MLP(c, self.dtype, self.storage, name="mlp")(h), self.mesh)
         if taps is not None:
             taps = jax.lax.dynamic_update_index_in_dim(taps, x, tap_slot, axis=0)
         row_states = None if rows is None else jnp.take_along_axis(x, rows[..., None], axis=1)
-        return (x, taps), (kv, row_attention, row_states)
+        return (x, taps), (kv, row_attention, row_states, looks)
 
 
 class SmolLM(nn.Module):
@@ -201,7 +227,7 @@ class SmolLM(nn.Module):
             Block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
+            in_axes=(0, *[nn.broadcast] * 6),
             length=c.num_layers,
         )
         self.layers = scanned(c, self.dtype, self.storage, self.mesh)
@@ -220,13 +246,14 @@ class SmolLM(nn.Module):
         write_at: Array | int = 0,
         taps: tuple[int, ...] = (),
         rows: Array | None = None,
+        watched: Watched | None = None,
     ) -> BaseOutput:
         """Reads a block of tokens.
 
         ids, positions: [B, T] int32. mask: [B, T, P + S] bool (see `masks`), P slots of the prefix, then S of the
         block: S = T without `cache`, else the cache's slots. prefix: read-only, one row (shared) or B rows. cache:
         written at slot `write_at`. taps: numbers of layers (from 1) whose states are returned. rows: [B, F] int32
-        indices in the block.
+        indices in the block. watched: whose attention is reported beside.
         """
         c = self.config
         cos, sin = rotation(c.rope, c.head_dim, c.max_positions, positions)
@@ -236,15 +263,24 @@ class SmolLM(nn.Module):
         tap_slots = jnp.array([slots.get(i + 1, len(taps)) for i in range(c.num_layers)], jnp.int32)
         buffer = divide_rows(jnp.zeros((len(taps) + 1, *x.shape), x.dtype), self.mesh, axis=1) if taps else None
         layer = (jnp.array(c.rope_layers), tap_slots, prefix, cache)
-        (x, buffer), (kv, attention, states) = self.layers((x, buffer), layer, cos, sin, mask, write_at, rows)
-        if attention is not None and rows is not None:
-            attention = jnp.moveaxis(attention, 0, 2).reshape(*rows.shape, c.num_layers * c.num_heads, -1)
+        (x, buffer), (kv, attention, states, looks) = self.layers(
+            (x, buffer), layer, cos, sin, mask, write_at, rows, watched
+        )
+
+        def all_heads(found: Array) -> Array:
+            """[L, B, F, H, S] as [B, F, L * H, S]."""
+            moved = jnp.moveaxis(found, 0, 2)
+            return moved.reshape(*moved.shape[:2], c.num_layers * c.num_heads, -1)
+
+        of_means, to_sets = (None, None) if looks is None else map(all_heads, looks)
         return BaseOutput(
             hidden=self.norm(x),
             cache=kv,
             taps=None if buffer is None else jnp.moveaxis(buffer[:-1], 0, 2),
-            key_attention=attention,
+            key_attention=None if attention is None else all_heads(attention),
             key_states=states,
+            mean_attention=of_means,
+            slot_attention=to_sets,
         )
 
     def unembed(self, hidden: Array) -> Array:

@@ -38,6 +38,8 @@ class QueryFeatures:
     """What the frozen base says about the query at each field's key (the `reader` head's input).
 
     key_attention: [B, F, T, A] float, log-attention of every layer and head from the field's key to each query token.
+    name_attention: [B, F, T, A] float, the same from the tokens of the field's name, their mean.
+    definition_attention: [B, F, T, A] float, log-attention from each query token to the line that defines the field.
     token_logprob: [B, F, T] float, the base's next-token log-probability of each query token at the key.
     token_states: [B, T, K * D] float, states of the query tokens after K layers.
     token_shape: [B, T, S] float, facts of tokens (how they look, words that turn a meaning round).
@@ -54,6 +56,8 @@ class QueryFeatures:
     """
 
     key_attention: Array
+    name_attention: Array
+    definition_attention: Array
     token_logprob: Array
     token_states: Array
     token_shape: Array

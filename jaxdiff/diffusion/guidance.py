@@ -54,7 +54,7 @@ def guided(
         raise ConfigError(f"guidance={weight} needs an unconditional predictor")
 
     def guide_both(tokens: Array, t: Array) -> Array:
-        unmasked = (predict(tokens, t).at[..., mask_id].set(-jnp.inf) for predict in (conditional, unconditional))
-        return guide(*unmasked, weight)
+        told, untold = (predict(tokens, t).at[..., mask_id].set(-jnp.inf) for predict in (conditional, unconditional))
+        return guide(told, untold, weight)
 
     return guide_both

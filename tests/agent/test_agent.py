@@ -18,7 +18,7 @@ from jaxdiff.agent.asked import Asked
 from jaxdiff.agent.filled import FilledField, Filling, FillTrace
 from jaxdiff.agent.heads import find_head
 from jaxdiff.diffusion.denoise import DenoiseConfig
-from jaxdiff.diffusion.head_files import save_head
+from jaxdiff.diffusion.head_files import OWN_CARD, load_head, save_head
 from jaxdiff.errors import ConfigError, FillError, HeadMismatch, InputError, UnsupportedSchema, WeightsError
 from jaxdiff.schema.checks import check_value
 from jaxdiff.schema.tools import parse_tools
@@ -368,6 +368,15 @@ def test_a_head_from_disk_answers_the_same(head_folder, monkeypatch):
     monkeypatch.setattr(agent_module, "load_base", lambda name, dtype: BASE)
     loaded = Agent.load("any", tools=[PAINT], head=head_folder, steps=3)
     assert loaded(QUERY).to_dict()["calls"] == agent_of(steps=3)(QUERY).to_dict()["calls"]
+
+
+def test_a_head_that_was_trained_on_less_than_is_read_is_refused(head_folder):
+    loaded = load_head(head_folder)
+    trunk = {name: value for name, value in loaded.params["trunk"].items() if not name.startswith("name_attention")}
+    card = {name: value for name, value in loaded.card.items() if name not in OWN_CARD}
+    save_head(head_folder, "reader", loaded.config, loaded.params | {"trunk": trunk}, card)
+    with pytest.raises(WeightsError, match=r"trained without name_attention.*train it again"):
+        find_head(BASE, head_folder)
 
 
 def test_a_head_of_another_base_is_refused(head_folder, monkeypatch):

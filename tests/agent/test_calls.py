@@ -204,7 +204,7 @@ def test_rows_of_several_tools_are_read_as_single_ones(prefixes):
         real = want.features
         for name, value in vars(real).items():
             found = getattr(got.features, name)
-            if name in ("key_attention", "token_logprob", "token_matches"):
+            if name in ("key_attention", "name_attention", "definition_attention", "token_logprob", "token_matches"):
                 found, value = found[:, real.field_mask[0]], value[:, real.field_mask[0]]
                 found, value = found[:, :, real.token_mask[0]], value[:, :, real.token_mask[0]]
             elif name.startswith(("key_", "field_facts")):

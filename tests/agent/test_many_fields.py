@@ -57,7 +57,7 @@ def test_reading_in_rows_equals_reading_in_one(monkeypatch):
         np.testing.assert_allclose(one.opening_hidden, parts.opening_hidden, atol=1e-4)
         # What is padded is masked, and may differ.
         fields, tokens = slice(len(one.tool.fields)), slice(len(one.offsets))
-        both = ("key_attention", "token_logprob", "token_matches")
+        both = ("key_attention", "name_attention", "definition_attention", "token_logprob", "token_matches")
         by_field = ("key_states", "key_logprob", "field_facts", "candidate_attention", "candidate_facts")
         for name in (*both, *by_field):
             places = (0, fields, tokens) if name in both else (0, fields)

@@ -27,8 +27,9 @@ QUERIES = (
 )
 TOOL = tool_of()
 LENGTH = 640
+LOOKS = ("key_attention", "name_attention", "definition_attention")
 PER_FIELD = (
-    "key_attention",
+    *LOOKS,
     "token_logprob",
     "key_states",
     "key_logprob",
@@ -58,10 +59,10 @@ def known(base):
 
 @partial(jax.jit, static_argnums=0)
 def read_plainly(module, params, ids, valid, last):
+    """All states and all attention of one text, and what follows its token `last`."""
     taps = tuple(range(1, module.config.num_layers + 1))
-    output = module.apply(
-        {"params": params}, ids, masks.positions(valid), masks.causal(valid), taps=taps, rows=last[None, None]
-    )
+    rows = jnp.concatenate([last[None], jnp.arange(ids.shape[1])])[None]
+    output = module.apply({"params": params}, ids, masks.positions(valid), masks.causal(valid), taps=taps, rows=rows)
     logits = module.apply({"params": params}, output.hidden[:, last], method="unembed")
     return output, jax.nn.log_softmax(logits[0])
 
@@ -81,9 +82,18 @@ class PlainReading:
         start = len(before) + len(prompt.ids)
         first, copy = start + np.arange(len(asked.ids)), start + asked.copy + np.arange(len(asked.ids))
         attention = np.maximum(output.key_attention[0, 0], FLOOR)
+        probability = np.exp(output.key_attention[0, 1:].astype(np.float64))
+        key = len(key_ids(base, field))
+        named = range(len(ids) - key, max(len(ids) - 1, len(ids) - key + 1))
+        name = np.log(np.maximum(probability[list(named)].mean(0), np.exp(FLOOR)))
+        first_of, last_of = prompt.definitions[field.name]
+        line = slice(len(before) + first_of, len(before) + last_of + 1)
+        assert base.decode(prompt.ids[first_of : last_of + 1]).strip().startswith(field.name)
         logprob = np.maximum(logprob, FLOOR)
         self.parts = {
             "key_attention": np.log(np.exp(attention[:, first]) + np.exp(attention[:, copy])).T,
+            "name_attention": np.logaddexp(name[:, first], name[:, copy]).T,
+            "definition_attention": np.maximum(np.log(probability[copy][:, :, line].sum(-1)), FLOOR),
             "token_logprob": logprob[asked.ids],
             "token_states": np.concatenate([output.taps[0, copy, i - 1] for i in token_taps(base.config)], -1),
             "key_states": np.concatenate([output.key_states[i - 1, 0, 0] for i in key_taps(base.config)]),
@@ -103,7 +113,7 @@ def parts_of(features, row, i, field):
     """One field's features, without padding, by the names of `PlainReading`."""
     words = int(features.token_mask[row].sum())
     parts = {
-        "key_attention": features.key_attention[row, i, :words],
+        **{name: getattr(features, name)[row, i, :words] for name in LOOKS},
         "token_logprob": features.token_logprob[row, i, :words],
         "token_states": features.token_states[row, :words],
         "key_states": features.key_states[row, i],
@@ -129,7 +139,8 @@ def test_features_equal_those_of_one_uncached_text_a_field(base, known, query):
         for name, value in want.items():
             np.testing.assert_allclose(got[name], value, atol=2e-3, rtol=2e-3, err_msg=f"{field.name} {name}")
     # Something is told apart at all.
-    assert np.asarray(features.key_attention[0, : len(TOOL.fields)]).std() > 0.5
+    for name in LOOKS:
+        assert np.asarray(getattr(features, name)[0, : len(TOOL.fields)]).std() > 0.5
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -154,7 +165,7 @@ def test_order_and_number_of_fields_do_not_matter(base, known):
     words = int(whole.token_mask[0].sum())
     for name in PER_FIELD:
         want, some = np.asarray(getattr(whole, name))[0, list(chosen)], np.asarray(getattr(got, name))[0, :3]
-        if name in ("key_attention", "token_logprob"):
+        if name in (*LOOKS, "token_logprob"):
             want, some = want[:, :words], some[:, :words]
         np.testing.assert_allclose(some, want, atol=1e-3, rtol=1e-3, err_msg=name)
     np.testing.assert_array_equal(got.field_mask[0], np.arange(8) < 3)
@@ -177,7 +188,7 @@ def test_rows_of_a_batch_equal_single_rows(base, known):
             got, want = np.asarray(getattr(batch, name))[row], np.asarray(value)[0]
             if want.dtype in (np.bool_, np.int32):
                 np.testing.assert_array_equal(got, want, err_msg=name)
-            elif name in ("key_attention", "token_logprob", "token_states"):
+            elif name in (*LOOKS, "token_logprob", "token_states"):
                 words = int(single.token_mask[0].sum())
                 axis = 0 if name == "token_states" else 1
                 got, want = np.take(got, range(words), axis), np.take(want, range(words), axis)
@@ -224,7 +235,7 @@ def test_a_reader_fits_what_is_read(base, known):
     features = read_alone(base, TOOL, known, QUERIES[0]).features
     config = reader_config(base.config)
     widths = {
-        "key_attention": config.attention,
+        **dict.fromkeys(LOOKS, config.attention),
         "token_states": config.token_states,
         "token_shape": config.token_facts,
         "token_matches": config.token_matches,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.base import masks
-from jaxdiff.base.module import SmolLM
+from jaxdiff.base.module import SmolLM, Watched
 from jaxdiff.config import BaseConfig
 from tests.base.numpy_model import numpy_pass, random_params, read
 
@@ -18,6 +18,11 @@ IDS = np.random.default_rng(1).integers(0, CONFIG.vocab_size, VALID.shape).astyp
 POSITIONS = np.asarray(masks.positions(VALID))
 MASK = np.asarray(masks.causal(VALID))
 ROWS = np.array([[5, 0], [8, 4], [3, 8]], np.int32)
+# Two means of rows, and two sets of slots.
+WATCHED = Watched(
+    means=np.random.default_rng(1).dirichlet(np.ones(IDS.shape[1]), (3, 2)).astype(np.float32),
+    sets=(np.random.default_rng(2).random((3, 2, MASK.shape[2])) < 0.4).astype(np.float32),
+)
 MASK_OF_ROWS = np.take_along_axis(MASK, ROWS[:, :, None], axis=1)[:, :, None]
 
 
@@ -29,7 +34,7 @@ def expected():
 @pytest.fixture(scope="module")
 def output():
     with jax.default_matmul_precision("highest"):
-        return read(CONFIG, PARAMS, IDS, POSITIONS, MASK, taps=(3, 1, 4), rows=ROWS)
+        return read(CONFIG, PARAMS, IDS, POSITIONS, MASK, taps=(3, 1, 4), rows=ROWS, watched=WATCHED)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,8 @@ def test_taps_equal_a_truncated_stack(output):
 
 def test_asking_for_more_changes_no_state(output):
     plain = read(CONFIG, PARAMS, IDS, POSITIONS, MASK)
-    assert plain.taps is None and plain.key_attention is None and plain.key_states is None
+    asked = plain.taps, plain.key_attention, plain.key_states, plain.mean_attention, plain.slot_attention
+    assert asked == (None,) * 5
     np.testing.assert_allclose(plain.hidden, output.hidden, atol=1e-6)
     np.testing.assert_allclose(plain.cache.keys, output.cache.keys, atol=1e-6)
 
@@ -99,6 +105,16 @@ def test_key_attention_equals_log_softmax_in_numpy(output, expected):
 
 def test_key_attention_sums_to_one(output):
     np.testing.assert_allclose(np.exp(output.key_attention).sum(-1), 1, rtol=1e-5)
+
+
+def test_what_is_watched_equals_numpy(output, expected):
+    probability = np.exp(np.stack(expected.log_attention, axis=1))
+    probability = np.where(MASK[:, None, None], probability, 0.0).reshape(3, -1, *MASK.shape[1:])
+    wanted = np.einsum("bats,bgt->bgas", probability, WATCHED.means)
+    np.testing.assert_allclose(output.mean_attention, wanted, atol=1e-5)
+    wanted = np.einsum("bats,bgs->bgat", probability, WATCHED.sets)
+    np.testing.assert_allclose(output.slot_attention, wanted, atol=1e-5)
+    assert wanted.std() > 0.1
 
 
 def test_key_states_are_the_rows_of_the_taps(output, expected):

@@ -15,6 +15,8 @@ SIZES = {"F": 3, "T": 7, "C": 4}
 # Axes of each feature behind the rows; the last letter stands for a width of the configuration.
 AXES = {
     "key_attention": ("FT", "attention"),
+    "name_attention": ("FT", "attention"),
+    "definition_attention": ("FT", "attention"),
     "token_logprob": ("FT", None),
     "token_states": ("T", "token_states"),
     "token_shape": ("T", "token_facts"),

@@ -37,6 +37,8 @@ def differ(a, b):
     ("feature", "without"),
     [
         ("key_attention", ("attention", "neighbours", "competition")),
+        ("name_attention", ("name_attention",)),
+        ("definition_attention", ("definition_attention",)),
         ("token_states", ("token_states",)),
         ("key_states", ("key_states",)),
     ],

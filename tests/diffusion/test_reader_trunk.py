@@ -57,8 +57,10 @@ def assert_same_parts(got, want):
 
 def test_order_of_fields_does_not_matter(params, query, encoding):
     order = np.array([2, 0, 1])
+    # What has a field and a token, beside what its name tells.
+    pairs = ("name_attention", "definition_attention", "token_logprob", "token_matches")
     names = [name for name in vars(query) if "key_" in name or "field_" in name or "candidate_" in name]
-    moved = query.replace(**{n: getattr(query, n)[:, order] for n in [*names, "token_logprob", "token_matches"]})
+    moved = query.replace(**{n: getattr(query, n)[:, order] for n in [*names, *pairs]})
     got = jax.device_get(encode(params, CONFIG, moved))
     for name in PER_FIELD:
         want = getattr(encoding, name)[:, order]
@@ -81,6 +83,8 @@ def test_what_stands_outside_the_masks_does_not_matter(params, query, encoding):
     pairs = query.field_mask[:, :, None] & query.token_mask[:, None]
     masks = {
         "key_attention": pairs,
+        "name_attention": pairs,
+        "definition_attention": pairs,
         "token_logprob": pairs,
         "token_states": query.token_mask,
         "token_shape": query.token_mask,

@@ -95,6 +95,8 @@ def pad_queries(rows: Sequence[tuple[FeatureStore, int]], fields: int, tokens: i
     facts = facts_of([store.words(row) for store, row in rows], count, fields, tokens, candidates)
     evidence = Evidence(
         key_attention=padded("key_attention", "FT", FLOOR),
+        name_attention=padded("name_attention", "FT", FLOOR),
+        definition_attention=padded("definition_attention", "FT", FLOOR),
         token_logprob=padded("token_logprob", "FT", FLOOR)[..., 0],
         token_states=padded("token_states", "T"),
         key_states=padded("key_states", "F"),

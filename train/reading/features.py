@@ -35,8 +35,8 @@ _CANDIDATES = (8, 32)
 
 # Axes are as long as the row's fields (F), query tokens (T) and candidates (C).
 PARTS = {
-    "key_attention": "FT", "token_logprob": "FT", "token_states": "T", "key_states": "F", "key_logprob": "F",
-    "candidate_attention": "FC", "candidate_logprob": "FC",
+    "key_attention": "FT", "name_attention": "FT", "definition_attention": "FT", "token_logprob": "FT",
+    "token_states": "T", "key_states": "F", "key_logprob": "F", "candidate_attention": "FC", "candidate_logprob": "FC",
 }  # fmt: skip
 STORED = {name: Part(axes) for name, axes in PARTS.items()} | {
     "token_ids": Part("T", 1, np.int32),

@@ -12,7 +12,7 @@ from flax import struct
 from jaxdiff.diffusion.features import Array, QueryFeatures
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.head import trunk_names
-from jaxdiff.diffusion.reader.trunk import attention_and_claim
+from jaxdiff.diffusion.reader.trunk import LOOKS, attention_and_claim, look_and_claim
 
 
 @struct.dataclass
@@ -30,10 +30,10 @@ class Moments:
 def moments(query: QueryFeatures) -> dict[str, Moments]:
     """By the name of what they are statistics of; a pure function, so that rows may lie on many devices."""
     pairs = query.field_mask[:, :, None] & query.token_mask[:, None]
-    own, claim = attention_and_claim(query)
-    measured = {
-        "attention": (own, pairs),
-        "claim": (claim, pairs),
+    looks = dict(zip(("attention", "claim"), attention_and_claim(query), strict=True))
+    for name in LOOKS:
+        looks[name], looks[f"{name}_claim"] = look_and_claim(query, getattr(query, name))
+    measured = {name: (value, pairs) for name, value in looks.items()} | {
         "token_states": (query.token_states, query.token_mask),
         "key_states": (query.key_states, query.field_mask),
         "candidate_attention": (query.candidate_attention, query.candidate_mask),

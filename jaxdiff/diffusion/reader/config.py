@@ -14,8 +14,8 @@ MAX_SPAN = 48
 
 # What can be left out, to see what it brings.
 PARTS = (
-    "attention", "neighbours", "competition", "word_facts", "token_states", "key_states", "convolution", "mixing",
-    "copying",
+    "attention", "name_attention", "definition_attention", "neighbours", "competition", "word_facts", "token_states",
+    "key_states", "convolution", "mixing", "copying",
 )  # fmt: skip
 CANVAS_LOSSES = ("masked_mean", "nelbo")
 CANVAS_ATTENTIONS = ("full", "block_causal")
@@ -37,9 +37,10 @@ class ReaderConfig:
     candidates, which learn each by itself and whose probabilities are averaged (deep ensembles, Lakshminarayanan et
     al., arXiv 1612.01474); the canvas reads the states of the first.
 
-    without: parts that are left out (see `PARTS`): the keys' own attention, that to neighbouring tokens, the claim
-    against the other fields, what the host knows of words, states of the query's tokens and of the keys, the
-    convolution over tokens, the mixing over fields, the canvas' copies of query tokens.
+    without: parts that are left out (see `PARTS`): the keys' own attention, that of their names, that of the query
+    to the fields' definitions, attention to neighbouring tokens, the claim against the other fields, what the host
+    knows of words, states of the query's tokens and of the keys, the convolution over tokens, the mixing over
+    fields, the canvas' copies of query tokens.
 
     Training: canvas_loss: cross-entropy of masked tokens, their mean or weighted to the NELBO. on_policy: share of
     rows whose canvas was partly filled by the head itself. distillation: weight of the frozen base's own distribution

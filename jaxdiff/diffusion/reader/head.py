@@ -148,7 +148,7 @@ def _example(c: ReaderConfig) -> QueryFeatures:
     """Features of one row, field, token and candidate, of the widths of `c`."""
     zeros = jnp.zeros
     return QueryFeatures(
-        key_attention=zeros((1, 1, 1, c.attention)),
+        **dict.fromkeys(("key_attention", "name_attention", "definition_attention"), zeros((1, 1, 1, c.attention))),
         token_logprob=zeros((1, 1, 1)),
         token_states=zeros((1, 1, c.token_states)),
         token_shape=zeros((1, 1, c.token_facts)),

@@ -24,6 +24,8 @@ from jaxdiff.diffusion.reader.config import MAX_SPAN, ReaderConfig
 NOTHING = -1e9
 # Log-attention outside the query.
 FAR = -12.0
+# What is looked at beside the keys' own attention: features of the same shape, each a part of its own.
+LOOKS = ("name_attention", "definition_attention")
 
 
 @struct.dataclass
@@ -128,7 +130,12 @@ class AcrossFields(nn.Module):
 
 def attention_and_claim(query: QueryFeatures) -> tuple[Array, Array]:
     """[B, F, T, A + 1] log-attention and token log-probability, and by how much they exceed the other fields' mean."""
-    own = jnp.concatenate([query.key_attention, query.token_logprob[..., None]], -1).astype(jnp.float32)
+    return look_and_claim(query, jnp.concatenate([query.key_attention, query.token_logprob[..., None]], -1))
+
+
+def look_and_claim(query: QueryFeatures, look: Array) -> tuple[Array, Array]:
+    """[B, F, T, A] log-probabilities between fields and tokens, and by how much they exceed the other fields' mean."""
+    own = look.astype(jnp.float32)
     real = (query.token_mask[:, None] & query.field_mask[:, :, None])[..., None]
     own = jnp.where(real, own, FAR)
     probability = jnp.where(query.field_mask[:, :, None, None], jnp.exp(own), 0.0)
@@ -161,7 +168,7 @@ class Trunk(nn.Module):
         facts = jnp.concatenate([query.key_logprob.astype(jnp.float32) / 5, query.field_facts], -1)
         states = self._part("key_states", Standardize(name="key_states")(query.key_states))
         key = hide[2](jnp.concatenate([states, facts, self._strongest(evidence, mask)], -1))
-        seen = hide[0](jnp.concatenate([evidence, self._facts(query, fields)], -1))
+        seen = hide[0](jnp.concatenate([evidence, *self._looks(query), self._facts(query, fields)], -1))
         words = hide[1](self._part("token_states", Standardize(name="token_states")(query.token_states)))
 
         h = self._dense(c.hidden, name="seen")(seen)
@@ -233,6 +240,15 @@ class Trunk(nn.Module):
         near = [self._part("neighbours", standard(x)) for x in (before, after)]
         rivals = self._part("competition", Standardize(name="claim")(claim))
         return jnp.concatenate([self._part("attention", standard(own)), *near, rivals], axis=-1)
+
+    def _looks(self, query: QueryFeatures) -> list[Array]:
+        """[B, F, T, A] each: what the names look at and what looks at the definitions, and the claims on them."""
+        found = []
+        for name in LOOKS:
+            look, claim = look_and_claim(query, getattr(query, name))
+            rivals = self._part("competition", Standardize(name=f"{name}_claim")(claim))
+            found += [self._part(name, values) for values in (Standardize(name=name)(look), rivals)]
+        return found
 
     def _strongest(self, evidence: Array, mask: Array) -> Array:
         """[B, F, 2 (A + 1)]: the strongest attention to any token, and the strongest claim against the other fields."""

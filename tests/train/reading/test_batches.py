@@ -83,8 +83,8 @@ def test_padding_stands_on_the_right_and_holds_nothing(base, batches):
                 len(field.candidates) for field in tool.fields
             ]
             assert not query.candidate_mask[i, len(tool.fields) :].any()
-            assert (query.key_attention[i, :, len(ids) :] == FLOOR).all()
-            assert (query.key_attention[i, len(tool.fields) :] == FLOOR).all()
+            for look in (query.key_attention, query.name_attention, query.definition_attention):
+                assert (look[i, :, len(ids) :] == FLOOR).all() and (look[i, len(tool.fields) :] == FLOOR).all()
             assert not query.token_states[i, len(ids) :].any() and query.token_states[i, : len(ids)].any()
             assert not query.key_states[i, len(tool.fields) :].any()
             for name in ("start", "end", "candidate", "copied"):

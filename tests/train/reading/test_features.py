@@ -132,7 +132,7 @@ def test_the_key_tells_apart_what_the_features_depend_on(base):
         ("token_taps", lambda config: (1,)),
         ("key_taps", lambda config: (1,)),
         ("key_ids", lambda base, field: base.encode(f"{field.name} =")),
-        ("tool_prompt", lambda base, tool: ToolPrompt(base.encode(tool.name), {})),
+        ("tool_prompt", lambda base, tool: ToolPrompt(base.encode(tool.name), {}, {})),
     ],
 )
 def test_the_key_is_another_where_rows_are_read_in_another_way(base, monkeypatch, name, other):

@@ -51,7 +51,7 @@ def test_features_are_the_stored_ones_of_the_same_rows(tiny, tokens, read, tmp_p
         wanted, labels = known[tuple(query.token_ids[query.token_mask].tolist())]
         fields, length = int(query.field_mask.sum()), int(query.token_mask.sum())
         assert fields == int(wanted.field_mask.sum())
-        for name in ("key_attention", "token_logprob"):
+        for name in ("key_attention", "name_attention", "definition_attention", "token_logprob"):
             found, expected = (np.asarray(getattr(q, name), np.float32)[:fields, :length] for q in (query, wanted))
             np.testing.assert_allclose(found, expected, atol=0.02, err_msg=name)
         for name in ("key_states", "key_logprob", "field_facts", "candidate_attention", "candidate_facts"):

@@ -29,7 +29,9 @@ def params(config):
 
 def plain(queries):
     """name -> all values, pair by pair."""
-    found = {name: [] for name in ("attention", "claim", "token_states", "key_states", "candidate_attention")}
+    looks = {"attention": "claim"} | {name: f"{name}_claim" for name in ("name_attention", "definition_attention")}
+    names = (*looks, *looks.values(), "token_states", "key_states", "candidate_attention")
+    found = {name: [] for name in names}
     for query in queries:
         for b, masked in enumerate(query.field_mask):
             fields = np.flatnonzero(masked)
@@ -40,11 +42,17 @@ def plain(queries):
                 listed = np.flatnonzero(query.candidate_mask[b, f])
                 found["candidate_attention"] += [query.candidate_attention[b, f, c] for c in listed]
                 for t in tokens:
-                    own = {i: np.append(query.key_attention[b, i, t], query.token_logprob[b, i, t]) for i in fields}
-                    own = {i: value.astype(np.float64) for i, value in own.items()}
-                    others = [np.exp(own[i]) for i in fields if i != f]
-                    found["attention"].append(own[f])
-                    found["claim"].append(own[f] - np.log(np.mean(others, axis=0) + 1e-9))
+                    for name, claim in looks.items():
+                        if name == "attention":
+                            own = {
+                                i: np.append(query.key_attention[b, i, t], query.token_logprob[b, i, t]) for i in fields
+                            }
+                        else:
+                            own = {i: getattr(query, name)[b, i, t] for i in fields}
+                        own = {i: value.astype(np.float64) for i, value in own.items()}
+                        others = [np.exp(own[i]) for i in fields if i != f]
+                        found[name].append(own[f])
+                        found[claim].append(own[f] - np.log(np.mean(others, axis=0) + 1e-9))
     return {name: np.array(values, np.float64) for name, values in found.items()}
 
 
