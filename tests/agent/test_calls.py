@@ -22,7 +22,7 @@ from tests.diffusion.reader_rows import AXES
 BASE = tiny_base(0)
 HEADS = [reader_head(BASE, seed) for seed in range(2)]
 # The second takes the query's words where it can.
-HEADS[1].params["trunk"]["copied"]["bias"] += 5.0
+HEADS[1].params["trunk"]["copied"]["bias"] += 20.0
 DAY = {
     "type": "object",
     "properties": {"day": {"type": "string", "format": "date"}, "who": {"type": "string"}},

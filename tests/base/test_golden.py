@@ -111,7 +111,7 @@ def test_rms_norm(golden, part):
 
 def test_attention(golden):
     cos, sin = rotation(golden.config.rope, golden.config.head_dim, golden.config.max_positions, golden.positions)
-    found, _, _ = Attention(golden.config, np.float32, "float").apply(
+    found, _, _, _ = Attention(golden.config, np.float32, "float").apply(
         {"params": golden.layer["self_attn"]},
         golden.arrays["attention_in"],
         cos,
@@ -121,6 +121,7 @@ def test_attention(golden):
         None,
         None,
         0,
+        None,
         None,
     )
     np.testing.assert_allclose(found[golden.valid], golden.arrays["attention_out"][golden.valid], atol=2e-5)
