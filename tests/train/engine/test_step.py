@@ -55,7 +55,7 @@ def test_measured_statistics_stay_bit_equal_and_everything_else_is_trained(run):
     first, state, *_ = run
     after, average = leaves(state.head), leaves(state.ema)
     measured = {name for name in first if "statistics_" in name}
-    assert len(measured) == 10
+    assert len(measured) == 18
     for name in measured:
         assert np.array_equal(after[name], first[name]), name
         assert np.array_equal(average[name], first[name]), name
