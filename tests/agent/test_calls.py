@@ -153,7 +153,7 @@ def test_what_is_present_is_told_for_each_call(prefixes):
 
 def test_randomness_is_that_of_the_call_and_the_seed(prefixes, monkeypatch):
     """Tools of the same fields, over a head that is as good as blind: only the noise tells them apart."""
-    head = HEADS[0]
+    head = reader_head(BASE, 0)
     blind = type(head)(BASE, head.config, jax.tree.map(lambda x: np.asarray(x) * np.float32(0.01), head.params))
     meet, visit = asked(prefixes, [2, 4])
     monkeypatch.setattr(compose, "zlib", _Constant)
