@@ -92,7 +92,9 @@ def test_a_reader_composes_with_guidance_and_with_every_sampler():
             assert filling.trace is not None and "·" not in filling.trace.texts[-1]
             found[str(changes)] = filling.trace
     usual, guided, ancestral, cached, in_order = found.values()
-    assert not np.array_equal(usual.confidence[-1], guided.confidence[-1])
+    # A slot that one of them filled up may have grown.
+    sure, surer = usual.confidence[-1], guided.confidence[-1]
+    assert sure.shape != surer.shape or np.abs(sure - surer).max() > 1e-3
     assert not np.array_equal(usual.revealed, ancestral.revealed)
     assert cached.texts == ancestral.texts
     steps: dict[str, list[int]] = {}
