@@ -106,7 +106,8 @@ def fewest_tokens(
     for begin in begins:
         if begin > last or not says(begin, last):
             break
-        first = begin
+        # A space that is a token of its own, as before digits, belongs to no value.
+        first = begin + query[slice(*offsets[begin])].isspace()
     return first, last
 
 

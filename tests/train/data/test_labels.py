@@ -152,11 +152,12 @@ def test_a_value_longer_than_its_slot_is_not_composed_and_keeps_its_other_labels
 )
 def test_of_a_number_the_words_that_its_value_needs(said, value, description, kept):
     pieces = [("" if i == 0 else " ") + word for i, word in enumerate(f"for {said} now".split(" "))]
-    # Digits and points are tokens of their own.
-    tokens = [part for piece in pieces for part in re.findall(r"\s?[A-Za-z/]+|\s?[\d.]", piece)]
+    # Digits and points are tokens of their own, and so is a space in front of them.
+    tokens = [part for piece in pieces for part in re.findall(r"\s?[A-Za-z/]+|\s|[\d.]", piece)]
     schema = {"type": "number", "description": description}
     tool = {"name": "measure", "description": "", "parameters": {"type": "object", "properties": {"x": schema}}}
     query = "".join(tokens)
     found = labels_of({"x": value}, {"x": said}, query, tokens, tool)
     offsets = offsets_of(tokens)
     assert query[offsets[found.start[0]][0] : offsets[found.end[0]][1]].strip() == kept
+    assert tokens[found.start[0]].strip() and tokens[found.end[0]].strip()
