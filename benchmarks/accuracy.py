@@ -1,8 +1,10 @@
 """Accuracy on the validation packs, tool given: trained heads beside both fills of the frozen base.
 
 Rows are expanded from the packs, five a tool; every query is read and filled as for a user. Each fill is measured
-twice: on its own, and told which fields the call has. With --choose-margin, the margin by which ` none` must beat the
-best value is chosen for each fill of the frozen base instead, on rows of the training packs.
+twice: on its own, and told which fields the call has. Of readers it is shown too what they find before values are made
+of it. With --packs test, tools are asked for that nothing was trained on and nothing was chosen by. With
+--choose-margin, the margin by which ` none` must beat the best value is chosen for each fill of the frozen base
+instead, on rows of the training packs.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -19,25 +20,27 @@ from rich.progress import Progress, track
 from benchmarks import report
 from benchmarks.margins import answers_at, best_margin
 from jaxdiff.agent import fill_ar, fill_parallel
+from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.agent.filled import Filling
-from jaxdiff.agent.heads import find_head
+from jaxdiff.agent.heads import Head, find_head
 from jaxdiff.agent.prefix import PrefixReader
 from jaxdiff.base.frozen import FrozenBase
-from jaxdiff.base.store import load_base
+from jaxdiff.base.store import cache_dir, load_base
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.errors import HeadMismatch, InputError
 from jaxdiff.runtime.compilation import keep_compiled_programs
 from jaxdiff.schema.tools import Tool, parse_tools
-from jaxdiff_train.data.packs import TRAIN_PACKS, expand_packs
+from jaxdiff_train.data.packs import TEST_PACKS, TRAIN_PACKS, VALIDATION_PACKS, expand_packs
 from jaxdiff_train.data.rows import Row, supported
 from jaxdiff_train.evaluation.evaluate import Fill, Report, evaluate, fill_by
-from jaxdiff_train.evaluation.validate import PER_TOOL, SEED, validation_rows
+from jaxdiff_train.evaluation.validate import PER_TOOL, SEED, found_figures, validation_rows
 
 FROZEN_FILLS = {
     "ar": (fill_ar.fill_ar, fill_ar.NONE_MARGIN),
     "parallel": (fill_parallel.fill_parallel, fill_parallel.NONE_MARGIN),
 }
 FILLS = ("diffusion", *FROZEN_FILLS)
+PACKS = {"validation": VALIDATION_PACKS, "test": TEST_PACKS}
 MARGINS = (-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0)
 MARGIN_ROWS = 120
 
@@ -54,8 +57,10 @@ def main(argv: list[str] | None = None) -> None:
         training = spread(training_rows(), options.limit or MARGIN_ROWS)
         choose_margins(base, training, [name for name in options.fills if name in FROZEN_FILLS], options.margins)
     else:
-        rows = spread(validation_rows(), options.limit)
-        compare(base, rows, _fills(base, options))
+        rows = spread(validation_rows(PACKS[options.packs]), options.limit)
+        heads = _heads(base, options)
+        compare(base, options.packs, rows, _fills(base, options, heads))
+        show_found(options.packs, rows, {name: head for name, head in heads.items() if isinstance(head, ReaderHead)})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base", default="default", help="name or converted folder (default: default)")
     parser.add_argument("--dtype", help="in which the base is held and computes (default: as stored)")
     parser.add_argument("--fills", nargs="+", choices=FILLS, default=list(FILLS), help="default: all")
+    parser.add_argument("--packs", choices=list(PACKS), default="validation", help="default: validation")
     parser.add_argument("--head", action="append", metavar="PATH", help="a head's folder; may be repeated")
     parser.add_argument("--steps", type=int, default=4, help="denoising steps (default: 4)")
     parser.add_argument("--none-margin", type=float, help="of the frozen base's fills (default: their own)")
@@ -86,13 +92,13 @@ def spread(rows: Sequence[Item], limit: int | None) -> list[Item]:
     return [rows[i * len(rows) // count] for i in range(count)]
 
 
-def compare(base: FrozenBase, rows: Rows, fills: Mapping[str, Fill]) -> None:
+def compare(base: FrozenBase, packs: str, rows: Rows, fills: Mapping[str, Fill]) -> None:
     """Measures each fill on its own and told which fields are present."""
     shown = report.table(
-        f"Percent right on {len(rows)} rows",
+        f"Percent right on {len(rows)} rows of the {packs} packs",
         "fill", "whole call", "field", "optional fields in or out", "told: whole call", "told: field", "ms a call",
     )  # fmt: skip
-    figures: dict[str, Any] = {"base": base.name, "rows": len(rows), "per_tool": PER_TOOL, "seed": SEED}
+    figures: dict[str, Any] = {"base": base.name, "packs": packs, "rows": len(rows), "per_tool": PER_TOOL, "seed": SEED}
     for name, fill in fills.items():
         taken: list[float] = []
         alone = measure(name, rows, fill, taken)
@@ -103,6 +109,20 @@ def compare(base: FrozenBase, rows: Rows, fills: Mapping[str, Fill]) -> None:
         shares += (told.share("whole_call"), told.share("field"))
         shown.add_row(name, *(f"{share:.1f}" for share in shares), f"{pace['median']:.0f}")
     report.publish("accuracy", shown, figures)
+
+
+def show_found(packs: str, rows: Rows, heads: Mapping[str, ReaderHead]) -> None:
+    """What each reader finds in the queries (see `reading_report`); what the base says of them is kept in the cache."""
+    if not heads:
+        return
+    read = [(row, tool) for row, tool in rows if tool is not None]
+    found = {name: found_figures(head, read, cache_dir() / "features") for name, head in heads.items()}
+    kinds = list(dict.fromkeys(kind for shares in found.values() for kind in shares))
+    shown = report.table(f"Percent found on {len(read)} rows of the {packs} packs", "reader", *kinds)
+    for name, shares in found.items():
+        shown.add_row(name, *(f"{shares[kind]:.1f}" if kind in shares else "" for kind in kinds))
+    figures: dict[str, Any] = {"packs": packs, "rows": len(read), "per_tool": PER_TOOL, "seed": SEED, **found}
+    report.publish("found", shown, figures)
 
 
 def measure(name: str, rows: Rows, fill: Fill, taken: list[float], *, told_presence: bool = False) -> Report:
@@ -177,15 +197,19 @@ def shares_by_margin(
     return {margin: evaluate(list(rows), answered(place)).share("whole_call") for place, margin in enumerate(margins)}
 
 
-def _fills(base: FrozenBase, options: argparse.Namespace) -> dict[str, Fill]:
-    fills: dict[str, Fill] = {}
+def _heads(base: FrozenBase, options: argparse.Namespace) -> dict[str, Head]:
+    heads: dict[str, Head] = {}
     if "diffusion" in options.fills:
         for path in options.head or ["default"]:
             head = find_head(base, path)
             if head is None:
                 raise HeadMismatch(f"the head of the package was trained for another base than {base.name!r}")
-            name = "diffusion" if path == "default" else f"diffusion, {Path(path).resolve().name}"
-            fills[name] = fill_by(head, base, DenoiseConfig(steps=options.steps))
+            heads["diffusion" if path == "default" else f"diffusion, {path}"] = head
+    return heads
+
+
+def _fills(base: FrozenBase, options: argparse.Namespace, heads: Mapping[str, Head]) -> dict[str, Fill]:
+    fills = {name: fill_by(head, base, DenoiseConfig(steps=options.steps)) for name, head in heads.items()}
     prefixes = PrefixReader(base, keep=2)
     for name in FROZEN_FILLS:
         if name in options.fills:

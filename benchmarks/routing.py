@@ -121,6 +121,7 @@ class Judge:
 def main(argv: list[str] | None = None) -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.routing", description=__doc__)
+    parser.add_argument("--base", default="default", help="name or converted folder (default: default)")
     parser.add_argument("--head", default="default", metavar="PATH", help="folder of a head with a router")
     parser.add_argument("--rows", nargs="*", default=[], metavar="FILE", help="files with rows that call nothing")
     parser.add_argument("--per-tool", type=int, default=5, help="queries a tool (default: 5)")
@@ -128,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--examples", type=int, default=0, help="print so many errors of each kind")
     options = parser.parse_args(argv)
     keep_compiled_programs()
-    base = load_base("default")
+    base = load_base(options.base)
     router = find_router(base, options.head)
     if router is None:
         raise HeadMismatch(f"head {options.head!r} has no router for base {base.name!r}")

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.base.store import cache_dir
+from jaxdiff.config import BaseConfig
 from jaxdiff.diffusion.head_files import save_head
 from jaxdiff.errors import ConfigError, InputError, JaxdiffError, TrainingStopped
 from jaxdiff.runtime.compilation import keep_compiled_programs
@@ -26,7 +27,6 @@ from .engine.curve import draw_curve
 from .engine.sinks import log_in_to_wandb
 from .evaluation.evaluate import evaluate
 from .evaluation.validate import figures, validation_rows
-from .heads.options import head_options
 from .heads.recipes import RECIPES
 from .heads.source import Prepared, prepare
 from .heads.training import Evaluate, Trained
@@ -66,6 +66,10 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return _TERMINATED
     except JaxdiffError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        # A disk that is full, gone or not to be written on, wherever that happened.
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -120,7 +124,8 @@ def _require_packages(settings: TrainSettings) -> None:
 
 def _require_possible(settings: TrainSettings) -> None:
     """Raises JaxdiffError for what would be refused after the rows are read."""
-    head_options(settings.head_config, RECIPES[settings.head].config)
+    # Of any base: what is impossible does not depend on its sizes.
+    RECIPES[settings.head].configured(settings, BaseConfig.tiny())
     if settings.evaluate_every and settings.reading == "online" and jax.process_count() > 1:
         raise ConfigError(
             f"evaluate_every={settings.evaluate_every}: where the base lies on several hosts, no one of them can answer"

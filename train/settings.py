@@ -189,6 +189,8 @@ class TrainSettings:
         values = dict(values)
         if not isinstance(values.get("out"), str) or not values["out"]:
             raise ConfigError(f"out={values.get('out')!r} must name a folder")
+        if "://" in values["out"]:
+            raise ConfigError(f"out={values['out']!r} must name a folder; mount the bucket")
         values["out"] = Path(values["out"])
         if "data" in values:
             if not isinstance(values["data"], list | tuple):

@@ -18,7 +18,8 @@ STARTS, ENDS = 5, 2
 # Nats that two spans pay for words that both take, and one for words that its field cannot take as a value.
 OVERLAP_COST = 4.0
 NOT_A_VALUE_COST = 6.0
-NODES = 20_000
+# Prices of a span beside another that are asked for before the search is ended.
+PRICES = 100_000
 
 
 # Nats that two fields pay for their spans.
@@ -76,7 +77,7 @@ def assign(spans: Sequence[Sequence[Span]], cost: PairCost = overlap_cost) -> li
 
     spans: the possible spans of each field. Words without a value cost what the constant says, each two fields what
     `cost` says of their places in `spans` and their spans, never below zero. The choice is exact (branch and bound)
-    unless it takes more than `NODES` nodes; then it is the best found until there, never worse than taking fields one
+    unless it takes more than `PRICES` prices; then it is the best found until there, never worse than taking fields one
     after the other.
     """
     asked = [i for i in range(len(spans)) if spans[i]]
@@ -88,18 +89,18 @@ def assign(spans: Sequence[Sequence[Span]], cost: PairCost = overlap_cost) -> li
     order = sorted(asked, key=lambda i: -options[i][0][0])
     # At most this much is gained by the fields from a place on.
     most = [sum(options[i][0][0] for i in order[place:]) for place in range(len(order) + 1)]
-    best_total, best, nodes = -np.inf, {}, 0
+    best_total, best, prices = -np.inf, {}, 0
 
     def search(place: int, total: float, chosen: dict[int, Span]) -> None:
-        nonlocal best_total, best, nodes
+        nonlocal best_total, best, prices
         if place == len(order):
             best_total, best = total, dict(chosen)
             return
         i = order[place]
         priced = [(own - sum(cost(i, span, j, other) for j, other in chosen.items()), span) for own, span in options[i]]
+        prices += len(options[i]) * (len(chosen) + 1)
         for gained, span in sorted(priced, key=_worth):
-            nodes += 1
-            if total + gained + most[place + 1] <= best_total or (nodes > NODES and best):
+            if total + gained + most[place + 1] <= best_total or (prices > PRICES and best):
                 break
             search(place + 1, total + gained, chosen | {i: span})
 

@@ -26,12 +26,12 @@ TELLING_WORDS = (" none", " true", " false", " not", " no")
 
 def token_taps(config: BaseConfig) -> tuple[int, ...]:
     """Layers (from 1) after which query tokens are looked at: a third and two thirds of the way."""
-    return tuple(round(config.num_layers * share) for share in (1 / 3, 2 / 3))
+    return tuple(max(1, round(config.num_layers * share)) for share in (1 / 3, 2 / 3))
 
 
 def key_taps(config: BaseConfig) -> tuple[int, ...]:
     """Layers (from 1) after which keys are looked at."""
-    return tuple(round(config.num_layers * share) for share in (16 / 30, 24 / 30, 1.0))
+    return tuple(max(1, round(config.num_layers * share)) for share in (16 / 30, 24 / 30, 1.0))
 
 
 def opening_taps(config: BaseConfig) -> tuple[int, ...]:
@@ -128,8 +128,8 @@ def read_block(
     opening_states = jnp.take_along_axis(output.taps, opening[..., None], axis=1)[:, 0]
     evidence = Evidence(
         key_attention=to_query(attention),
-        name_attention=to_query(jnp.maximum(jnp.log(output.mean_attention), FLOOR)),
-        definition_attention=at_copy(jnp.maximum(jnp.log(output.slot_attention), FLOOR)).swapaxes(2, 3),
+        name_attention=to_query(_floored_log(output.mean_attention)),
+        definition_attention=at_copy(_floored_log(output.slot_attention)).swapaxes(2, 3),
         token_logprob=by_token,
         token_states=token_states.reshape(rows, query, -1),
         key_states=key_states,
@@ -140,6 +140,10 @@ def read_block(
         opening_hidden=jnp.take_along_axis(output.hidden, opening, axis=1)[:, 0],
     )
     return jax.tree.map(lambda x: x.astype(jnp.float32), evidence)
+
+
+def _floored_log(probability: Array) -> Array:
+    return jnp.maximum(jnp.log(probability), FLOOR)
 
 
 def _watched(block: Block, prefix_slots: int) -> Watched:

@@ -36,7 +36,7 @@ from jaxdiff.diffusion.reader import head as reader
 from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.diffusion.reader.trunk import LOOKS, Encoding
 from jaxdiff.errors import WeightsError
-from jaxdiff.schema.branches import Branches, allowed_candidates
+from jaxdiff.schema.branches import Branches, narrowed_candidates
 from jaxdiff.schema.fields import Field
 from jaxdiff.schema.values import valid_value, write_value
 
@@ -157,10 +157,12 @@ def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) 
     """seen: this row's part of the encoding."""
     whole, query, offsets = reading.tool.fields, reading.query, reading.offsets
     words = FieldWords(whole, query, offsets, seen["span_start"], seen["span_end"])
-    listed = {i: _of_all(seen["candidates"][i], field) for i, field in enumerate(whole) if field.candidates}
+    listed = logprob_of_all(seen["candidates"], whole)
     taken = take(words, probability(seen["presence"][: len(whole)]), present, candidates=listed)
     fields, spans, said = taken.fields, taken.spans, taken.named
-    candidates = {i: values[allowed_candidates(whole[i], fields[i])] for i, values in listed.items()}
+    candidates = {
+        i: narrowed_candidates(listed.get(i), whole[i], field) for i, field in enumerate(fields) if field.candidates
+    }
     found_spans = {i: span for i, span in spans.items() if span is not None}
     covered = [*found_spans.values(), *said.values()]
     apart = {
@@ -177,10 +179,14 @@ def _plan(reading: CallFeatures, seen: dict[str, np.ndarray], present: Present) 
     )
 
 
-def _of_all(logprob: np.ndarray, field: Field) -> np.ndarray:
-    """A field's candidates [C], where those that were not read for their number are improbable: words may name them."""
-    count = len(field.candidates)
-    return np.pad(logprob[:count], (0, max(0, count - len(logprob))), constant_values=FLOOR)
+def logprob_of_all(logprob: np.ndarray, fields: Sequence[Field]) -> dict[int, np.ndarray]:
+    """Number of a field -> [C] of all its candidates, where those that were not read for their number are improbable:
+    words may name them. logprob: [F, C] of those that were read."""
+    counts = {i: len(field.candidates) for i, field in enumerate(fields) if field.candidates}
+    read = logprob.shape[1]
+    return {
+        i: np.pad(logprob[i, :count], (0, max(0, count - read)), constant_values=FLOOR) for i, count in counts.items()
+    }
 
 
 def _filling(plan: _Plan, composed: Composed | None) -> Filling:

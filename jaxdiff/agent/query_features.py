@@ -50,8 +50,8 @@ class Words:
 class QueryFacts:
     """What the host knows of rows; names are those of `QueryFeatures`.
 
-    candidate_words: [B, F, C, 2] float, whether the candidate stands in the query, and whether one of its longer words
-    does.
+    candidate_words: [B, F, C, 2] float, whether the candidate's words stand in the query, and whether a word of the
+    query begins with one of the longer of these.
     """
 
     token_ids: Array

@@ -22,6 +22,7 @@ FIELD_FACTS = 6 + len(KINDS)
 CANDIDATE_WORDS = 2
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+_PIECE = re.compile(r"\d+(?:[.,]\d+)*|[^\W_]+|[^\w\s-]")
 _NEGATION = frozenset(
     "no not none never nothing nobody neither nor cannot without".split()
     + "skip exclude excluding except omit ignore hide avoid disable disabled deny remove drop off stop".split()
@@ -31,6 +32,8 @@ _AFFIRMATION = frozenset(
     "yes yeah with include including also plus please do enable enabled allow show keep add on want need must".split()
 )
 _RESTRICTION = frozenset("only just exclusively solely".split())
+# A candidate's longer words have as many letters.
+_LONG = 4
 # Shorter words are mostly grammar, which every query has.
 _LEAST_LETTERS = 3
 _GRAMMAR = frozenset(
@@ -98,7 +101,8 @@ def field_facts(field: Field, count: int) -> list[float]:
 
 
 def candidate_words(field: Field, query: str) -> list[tuple[float, float]]:
-    """For each candidate whether it stands in the query, and whether one of its longer words does."""
+    """For each candidate whether its words stand in the query ("male" is none of "female"), and whether a word of the
+    query begins with one of its longer words ("wooden" with "wood")."""
     asked = _normal(query)
     return [_lexical_match(_normal(candidate_text(value)), asked) for value in field.candidates]
 
@@ -136,10 +140,12 @@ def _field_stems(field: Field) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _normal(text: str) -> str:
-    """Lower case, one space between words, underscores and hyphens read as spaces, a space at both ends."""
-    return f" {' '.join(text.lower().replace('_', ' ').replace('-', ' ').split())} "
+    """Words, numbers and marks in lower case, with a space before, between and behind; so are underscores and hyphens
+    read."""
+    return f" {' '.join(_PIECE.findall(text.lower()))} "
 
 
 def _lexical_match(candidate: str, text: str) -> tuple[float, float]:
-    """Whether the candidate's words stand in the text; whether one of its longer words does."""
-    return float(candidate.strip() in text), float(any(len(w) >= 4 and w in text for w in candidate.split()))
+    pieces = candidate.split()
+    begun = any(len(piece) >= _LONG and f" {piece}" in text for piece in pieces)
+    return float(bool(pieces) and candidate in text), float(begun)

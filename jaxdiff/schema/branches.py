@@ -111,6 +111,20 @@ def allowed_candidates(whole: Field, narrow: Field) -> list[int]:
     ]
 
 
+def narrowed_candidates(logprob: np.ndarray | None, whole: Field, narrow: Field) -> np.ndarray:
+    """[C] log-probability of the candidates that a field has as a branch has it, in their order.
+
+    logprob: of those of the whole field; None where it lists none. What a branch alone lists is as probable as another
+    such value.
+    """
+    places = [
+        next((place for place, known in enumerate(whole.candidates) if equal(known, value)), None)
+        for value in narrow.candidates
+    ]
+    alike = -math.log(len(places))
+    return np.array([alike if logprob is None or place is None else float(logprob[place]) for place in places])
+
+
 def _narrowed(one: Field, taken: Branches) -> Field:
     there = [
         standing.only

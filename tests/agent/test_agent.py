@@ -130,6 +130,9 @@ def closed(required=(), **properties):
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
+TEXT, LISTED, OTHERS = {"type": "string"}, {"enum": ["box", "locker"]}, {"enum": ["locker", "box", "hut"]}
+
+
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("pay", [["pay"], []])
 def test_of_a_union_one_branch_is_filled_as_a_whole(head, pay):
@@ -140,6 +143,19 @@ def test_of_a_union_one_branch_is_filled_as_a_whole(head, pay):
     jsonschema.Draft202012Validator(schema).validate(call.arguments)
     assert not call.dropped and not call.repaired
     assert set(call.fields) >= {f"/pay/{name}" for name in call.arguments.get("pay", ())}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(
+    "kinds", [(TEXT, LISTED), (LISTED, TEXT), (TEXT, {"type": "boolean"}), (LISTED, OTHERS)], ids=str
+)
+def test_a_value_may_be_listed_in_one_branch_alone(head, kinds):
+    first, second = kinds
+    branches = [closed(["kind", "a"], kind=first, a=TEXT), closed(["kind", "b"], kind=second, b=TEXT)]
+    schema = closed(["to"], to={"oneOf": branches})
+    for query in ("b is 5", "to a house named a", "locker, a and b"):
+        (call,) = agent_of(head, [{"name": "do", "parameters": schema}])(query).calls
+        jsonschema.Draft202012Validator(schema).validate(call.arguments)
 
 
 SEVERAL = closed(

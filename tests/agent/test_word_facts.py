@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxdiff.agent.word_facts import FIELD_FACTS, KINDS, field_facts, token_facts, token_matches
+from jaxdiff.agent.word_facts import FIELD_FACTS, KINDS, candidate_words, field_facts, token_facts, token_matches
 from jaxdiff.schema.leaves import fields_of
 
 NEGATION, AFFIRMATION, RESTRICTION = 6, 7, 8
@@ -74,3 +74,20 @@ def test_facts_of_a_field():
     assert len(include) == FIELD_FACTS == 6 + len(KINDS)
     assert (include[3], include[4]) == (0, 0) and (refuse[3], refuse[4]) == (1, 0)
     assert include[5] == 3 / 8 and sum(include[6:]) == 1
+
+
+@pytest.mark.parametrize(
+    ("listed", "query", "stand", "begun"),
+    [
+        (["male", "female"], "A FEMALE patient, aged 30", [0, 1], [0, 1]),
+        (["on", "off"], "only the office", [0, 0], [0, 0]),
+        (["first_class", "second-class"], "Second class, please", [0, 1], [1, 1]),
+        (["wood", "clay"], "on a wooden floor", [0, 0], [1, 0]),
+        ([1, 2, 12, 2.5], "rated 12, or 2.5", [0, 0, 1, 1], [0, 0, 0, 0]),
+        (["<", ">="], "a >= b", [0, 1], [0, 0]),
+        (["", "any"], "anything", [0, 0], [0, 0]),
+    ],
+)
+def test_words_of_candidates_are_whole_words_of_the_query(listed, query, stand, begun):
+    (field,) = fields_of({"type": "object", "properties": {"x": {"enum": listed}}})
+    assert candidate_words(field, query) == list(zip(stand, begun, strict=True))

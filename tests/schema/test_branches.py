@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from jaxdiff.errors import FillError
-from jaxdiff.schema.branches import Presence, decide_branches, narrowed, told_odds
+from jaxdiff.schema.branches import Presence, decide_branches, narrowed, narrowed_candidates, told_odds
 from jaxdiff.schema.fields import Kind
 from jaxdiff.schema.merge import merge
 from jaxdiff.schema.paths import arrange, nested
@@ -166,3 +166,23 @@ def test_what_is_merged_is_valid_whatever_the_probabilities(name, data):
         assert error.field in {field.name for field in tool.fields if field.required}
         return
     Draft202012Validator(tool.parameters).validate(made.arguments)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "logprob", "want"),
+    [
+        (({"enum": ["a", "b"]}, {"enum": ["b", "a", "c"]}), [0.5, 0.3, 0.2], [0.3, 0.5, 0.2]),
+        (({"enum": ["a", "b"]}, {"enum": ["b"]}), [0.6, 0.4], [0.4]),
+        ((TEXT, {"enum": ["a", "b"]}), None, [0.5, 0.5]),
+    ],
+)
+def test_candidates_of_a_branch_stand_in_its_order(kinds, logprob, want):
+    first, second = kinds
+    branches = [an_object(["kind", "x"], kind=first, x=TEXT), an_object(["kind", "y"], kind=second, y=TEXT)]
+    (tool,) = parse_tools([{"name": "do", "parameters": an_object(["to"], to={"oneOf": branches})}])
+    places = [i for i, field in enumerate(tool.fields) if field.pointer == "/to/kind"]
+    (whole,) = (tool.fields[i] for i in places)
+    (narrow,) = (narrowed(tool.fields, {"/to": frozenset([1])})[i] for i in places)
+    assert list(narrow.candidates) == second["enum"]
+    given = None if logprob is None else np.log(logprob)
+    np.testing.assert_allclose(np.exp(narrowed_candidates(given, whole, narrow)), want)

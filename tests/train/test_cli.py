@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+from pathlib import Path
 
 import jax
 import pytest
@@ -126,6 +127,10 @@ def test_what_is_asked_for_during_training_is_there_afterwards(place, capsys):
         ({"--data": "absent.jsonl"}, "cannot read absent.jsonl"),
         ({"--data": "a.jsonl:none"}, "cannot read a.jsonl:none"),
         ({"--head-config": "hiden=16"}, "head_config: 'hiden' is unknown"),
+        ({"--head-config": "dropout=1.5"}, "dropout=1.5 must be in [0, 1)"),
+        ({"--head-config": "hidden=130"}, "is not a multiple of self.canvas_heads=4"),
+        ({"--head": "residual", "--head-config": "prompt_attention=true"}, "prompt_attention=true is for converted"),
+        ({"--out": "gs://bucket/run"}, "out='gs://bucket/run' must name a folder; mount the bucket"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(place, capsys, changes, message):
@@ -158,6 +163,13 @@ def test_a_folder_that_cannot_be_is_named_before_anything_is_read(place, capsys)
     assert run(place, {"--out": str(place / "rows.jsonl" / "run")}) == 2
     assert f"{place}/rows.jsonl is not a folder that can be written into" in capsys.readouterr().err
     assert not (place / "cache").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_full_disk_is_one_line(place, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "save_head", lambda *_: Path("/dev/full").write_text("head"))
+    assert run(place) == 2
+    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
 
 
 def test_missing_packages_are_named_before_anything_is_read(place, capsys, monkeypatch):

@@ -16,6 +16,7 @@ PACKS = Path(__file__).parent.parent / "packs"
 TRAIN_PACKS = PACKS / "train.jsonl"
 PAIR_PACKS = PACKS / "pairs.jsonl"
 VALIDATION_PACKS = PACKS / "validation.jsonl"
+TEST_PACKS = PACKS / "test.jsonl"
 
 # A small pack may have fewer distinct queries than are asked for; drawing stops after this many attempts a query.
 _ATTEMPTS = 20
@@ -57,7 +58,9 @@ def expand_pack(pack: dict[str, Any], per_tool: int, rng: random.Random) -> Iter
 
 
 def _rounds(items: Sequence[Any], rng: random.Random) -> Iterator[Any]:
-    """Endless: all items in a random order, then all in another, ..."""
+    """Endless: all items in a random order, then all in another, ... Raises IndexError where there are none."""
+    if not items:
+        raise IndexError("an empty list")
     while True:
         yield from rng.sample(items, len(items))
 

@@ -80,6 +80,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _close(number: float, value: float) -> bool:
+    try:
+        return math.isclose(number, value, rel_tol=1e-9)
+    except OverflowError:  # an integer that no float holds
+        return False
+
+
 def _length(span: Span) -> int:
     return span[1] - span[0]
 
@@ -107,7 +114,7 @@ def _numbers(query: str) -> list[tuple[Span, float]]:
 def _occurrences(value: Any, query: str, numbers: list[tuple[Span, float]]) -> list[Span]:
     """All places where the value is said, from left to right."""
     if _is_number(value):
-        said = [span for span, number in numbers if math.isclose(number, value, rel_tol=1e-9)]
+        said = [span for span, number in numbers if _close(number, value)]
         # "that one" and "1 room": the digit is the number.
         return [span for span in said if query[slice(*span)].lower() != "one"] or said
     if isinstance(value, str) and value.strip():

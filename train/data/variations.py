@@ -150,10 +150,11 @@ def _said(row: Row, addition: _Addition, rng: random.Random) -> Row:
         spans = {name: (start + len(opening), end + len(opening)) for name, (start, end) in spans.items()}
         query, begin = opening + query, 0
     else:
-        end = _END.search(query)
+        # Marks that are a value's own stay with it.
+        end = _END.search(query, max((last for _, last in spans.values()), default=0))
         assert end is not None
         if where < 0.4:
-            query = query if end[0] else query + "."
+            query = query if query.endswith((".", "!", "?")) else query + "."
             joined, closing = " ", rng.choice((".", "", " please."))
             text = text if before else text[0].upper() + text[1:]
         else:

@@ -15,11 +15,12 @@ from jaxdiff.sharding import leaf_name
 
 TRAINED = "trained"
 FROZEN = "frozen"
-# Patterns over "/"-joined paths of {"base": ..., "head": ...}. Statistics of the features are measured, not trained.
+# Patterns over "/"-joined paths of {"base": ..., "head": ...}. Statistics of the features are measured, not trained;
+# rows of positions are kept as a converted head has them.
 LABELS = (
     (r"base/.*", FROZEN),
-    (r"head/(.*/)?statistics_[^/]*", FROZEN),
-    (r"head/(?!(.*/)?statistics_[^/]*$).*", TRAINED),
+    (r"head/((.*/)?statistics_[^/]*|position/table)", FROZEN),
+    (r"head/(?!((.*/)?statistics_[^/]*|position/table)$).*", TRAINED),
 )
 # Stacked layers give biases and scales two axes, so their names tell them from matrices.
 _NO_DECAY = re.compile(r".*(bias|scale|norm)[^/]*")

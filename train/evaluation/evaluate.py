@@ -15,7 +15,6 @@ from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.denoise import DenoiseConfig
 from jaxdiff.errors import FillError
 from jaxdiff.schema.equality import same_call, same_value
-from jaxdiff.schema.fields import Kind
 from jaxdiff.schema.paths import flat_values
 from jaxdiff.schema.tools import Tool
 
@@ -97,4 +96,4 @@ def _count_fields(report: Report, row: Row, tool: Tool, call: dict[str, Any]) ->
         report.count("field", right)
         said = row.query[slice(*spans[name])] if name in spans else ""
         as_written = str(gold[name]) == said
-        report.count(f"{entry.kind if entry.kind is not Kind.ARRAY else 'array'}{'=' if as_written else '~'}", right)
+        report.count(f"{entry.kind}{'=' if as_written else '~'}", right)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from jaxdiff.agent.fill_diffusion import ReaderHead
+from jaxdiff.agent.fill_diffusion import ReaderHead, logprob_of_all
 from jaxdiff.agent.presence import FieldWords, probability, take
 from jaxdiff.base.buckets import CANDIDATES, FIELDS, TOKENS, bucket
 from jaxdiff.diffusion.reader.trunk import Encoding
@@ -55,8 +55,7 @@ def _count(report: Report, store: FeatureStore, number: int, gold: RowLabels, sa
     offsets = store.words(number).offsets
     start, end = np.asarray(said.span_start), np.asarray(said.span_end)
     words = FieldWords(fields, query, offsets, start, end)
-    logprob = np.asarray(said.candidates)
-    listed = {i: logprob[i, : len(field.candidates)] for i, field in enumerate(fields) if field.candidates}
+    listed = logprob_of_all(np.asarray(said.candidates), fields)
     taken = take(words, probability(np.asarray(said.presence)), candidates=listed)
     for i, span in taken.spans.items():
         if gold.start[i] >= 0 and span is not None:
@@ -72,7 +71,7 @@ def _count(report: Report, store: FeatureStore, number: int, gold: RowLabels, sa
             if best and best[0].understood:
                 chosen = valid_value(query[best[0].start : best[0].end], field)
             else:
-                chosen = field.candidates[int(np.argmax(said.candidates[i, : len(field.candidates)]))]
+                chosen = field.candidates[int(np.argmax(listed[i]))]
             right = same_value(chosen, field.candidates[gold.candidate[i]])
             report.count("choice", right)
             report.count(f"choice_{field.kind}", right)

@@ -34,6 +34,11 @@ def reader_loss(
     return loss(params, config, schedule, key, batch, dtype)
 
 
+def configured_reader(settings: TrainSettings, base: BaseConfig) -> ReaderConfig:
+    """The reader that the settings ask for. Raises ConfigError for an impossible one."""
+    return reader_config(base, **head_options(settings.head_config, ReaderConfig))
+
+
 def train_reader(
     settings: TrainSettings,
     base: BaseConfig,
@@ -42,7 +47,7 @@ def train_reader(
     evaluate: Evaluate | None = None,
 ) -> Trained:
     """Trains a reader, from the newest checkpoint in `settings.out` if there is one."""
-    config = reader_config(base, **head_options(settings.head_config, ReaderConfig))
+    config = configured_reader(settings, base)
     params = set_statistics(reader.init(jax.random.key(settings.seed), config), config, _measured(settings, source))
     step_loss = partial(reader_loss, config, schedule_by_name("log_linear"), jnp.dtype(settings.head_dtype))
     return train_head(settings, source, config, params, step_loss, show, evaluate)

@@ -10,9 +10,8 @@ from typing import Any
 from jaxdiff.agent.fill_diffusion import ReaderHead
 from jaxdiff.agent.fill_residual import ResidualHead
 from jaxdiff.base.frozen import FrozenBase
+from jaxdiff.config import BaseConfig
 from jaxdiff.diffusion.denoise import DenoiseConfig
-from jaxdiff.diffusion.reader.config import ReaderConfig
-from jaxdiff.diffusion.residual_config import ResidualConfig
 from jaxdiff.schema.tools import Tool
 
 from ..data.rows import Row
@@ -22,8 +21,9 @@ from ..reading.batches import Batches
 from ..reading.canvases import CanvasBatches, extract_canvases
 from ..reading.features import extract
 from ..reading.row_store import Progress, RowStore
-from .reader import train_reader
-from .residual import train_residual
+from ..settings import TrainSettings
+from .reader import configured_reader, train_reader
+from .residual import configured_residual, train_residual
 from .training import Trained
 
 
@@ -31,7 +31,7 @@ from .training import Trained
 class Recipe:
     """The steps of a training run, for one kind of head.
 
-    config: type of its configuration.
+    configured: (settings, base's configuration) -> its configuration.
     extract: (base, rows, folder, name, progress) -> what the base says of the rows, read or found.
     batches: (base, stores, weights, batch size, seed) -> batches.
     train: (settings, base's configuration, source of batches, log, evaluation) -> a finished run.
@@ -40,7 +40,7 @@ class Recipe:
     found: (head, rows, folder) -> figures of what it finds before values are made of it; None for a head without spans.
     """
 
-    config: type[Any]
+    configured: Callable[[TrainSettings, BaseConfig], Any]
     extract: Callable[[FrozenBase, Sequence[Row], Path, str, Progress], RowStore]
     batches: Callable[..., Any]
     train: Callable[..., Trained]
@@ -56,6 +56,8 @@ def _fill_by_reading(
 
 
 RECIPES = {
-    "reader": Recipe(ReaderConfig, extract, Batches, train_reader, ReaderHead, stored_fill, found_figures),
-    "residual": Recipe(ResidualConfig, extract_canvases, CanvasBatches, train_residual, ResidualHead, _fill_by_reading),
+    "reader": Recipe(configured_reader, extract, Batches, train_reader, ReaderHead, stored_fill, found_figures),
+    "residual": Recipe(
+        configured_residual, extract_canvases, CanvasBatches, train_residual, ResidualHead, _fill_by_reading
+    ),
 }

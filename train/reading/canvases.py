@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxdiff.agent.canvas_reading import build_canvas_block, canvas_of, canvas_template, read_canvas, written_ids
-from jaxdiff.agent.prompting import QueryPrompt, example_ids
+from jaxdiff.agent.prompting import QueryPrompt, example_ids, query_prompt, tool_prompt
 from jaxdiff.base.frozen import FrozenBase
 from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.features import Canvas, Features, Labels
@@ -69,14 +69,16 @@ def _fits(base: FrozenBase, tool: Tool, prompt: QueryPrompt) -> bool:
 
 
 def _store_key(base: FrozenBase, rows: Sequence[Row]) -> str:
-    """What a store depends on: the base with its type, the prompt's fixed part, tools with their canvases, queries."""
+    """What a store depends on: the base with its type, the prompt's fixed part, tools with their text and canvases,
+    queries."""
     digest = hashlib.sha256(base.computation.encode())
-    digest.update(repr((example_ids(base), PROMPT_SLOTS, CANVAS_SLOTS)).encode())
-    canvases: dict[str, tuple[int, ...]] = {}
+    digest.update(repr((example_ids(base), query_prompt(base, "").text, PROMPT_SLOTS, CANVAS_SLOTS)).encode())
+    canvases: dict[str, tuple[list[int], tuple[int, ...]]] = {}
     for row in rows:
         tool = json.dumps(row.tool)
         if tool not in canvases:
-            canvases[tool] = canvas_template(base, parse_tools([row.tool])[0]).tokens
+            (parsed,) = parse_tools([row.tool])
+            canvases[tool] = tool_prompt(base, parsed).ids, canvas_template(base, parsed).tokens
         digest.update(repr((tool, canvases[tool], row.query)).encode())
     return digest.hexdigest()[:16]
 

@@ -14,7 +14,7 @@ from jaxdiff.schema.tools import Tool, parse_tools
 from ..data.rows import Row
 
 # One pass reads at most this many rows; fewer sizes mean fewer programs to compile.
-_ROWS = (1, 2, 5, 10)
+_ROWS = (1, 2, 3, 4, 5, 10)
 
 
 @dataclass(frozen=True)

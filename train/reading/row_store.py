@@ -129,7 +129,8 @@ class RowWriter:
             if part.dtype is np.float16:
                 # States of some layers are larger than float16 holds.
                 value = np.clip(value, -60000, 60000)
-            value.astype(part.dtype).tofile(self._files[name])
+            # Not `tofile`, which does not say why a disk takes no more.
+            self._files[name].write(value.astype(part.dtype).tobytes())
         self.rows.append(number)
         if len(self.rows) % SAVED_EVERY == 0:
             self.save()
@@ -170,23 +171,29 @@ def new_store(folder: Path, parts: Mapping[str, Part]) -> Iterator[RowWriter | N
     """A writer whose store appears as `folder` when the block ends without an error; None where the store is there.
 
     Only one process writes a store; others wait, and then find it there. What a writer that was interrupted saved is
-    written on.
+    written on. Raises InputError where the disk takes no more.
     """
     if _is_complete(folder):
         yield None
         return
     partial = folder.with_name(folder.name + ".partial")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder.with_name(folder.name + ".lock")):
-        if _is_complete(folder):
-            yield None
-            return
-        partial.mkdir(exist_ok=True)
-        with ExitStack() as stack:
-            writer = RowWriter(partial, parts, stack)
-            yield writer
-            writer.save()
-        partial.rename(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder.with_name(folder.name + ".lock")):
+            if _is_complete(folder):
+                yield None
+                return
+            partial.mkdir(exist_ok=True)
+            with ExitStack() as stack:
+                writer = RowWriter(partial, parts, stack)
+                yield writer
+                writer.save()
+            partial.rename(folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot write what was read of the rows into {partial}: {error.strerror or error}; "
+            "what is saved there is gone on with"
+        ) from error
 
 
 def _is_complete(folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """The frozen base's own distribution of each value token, the value before it given: what distillation learns from.
 
-The query is read as for the head, and behind each key its value, all side by side. What the base would write next is
-kept at each token and behind the last one, where it ends the value.
+The query is read once, as for the base's own fills, and behind each key its value, all side by side. What the base
+would write next is kept at each token and behind the last one, where it ends the value.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from jaxdiff.errors import InputError
 from jaxdiff.schema.fields import Kind
 from jaxdiff.schema.tools import parse_tools
-from jaxdiff_train.data.packs import PAIR_PACKS, TRAIN_PACKS, VALIDATION_PACKS, expand_packs
+from jaxdiff_train.data.packs import PAIR_PACKS, TEST_PACKS, TRAIN_PACKS, VALIDATION_PACKS, expand_packs
 from jaxdiff_train.data.rows import read_json_lines
 
-PATHS = (TRAIN_PACKS, PAIR_PACKS, VALIDATION_PACKS)
+PATHS = (TRAIN_PACKS, PAIR_PACKS, VALIDATION_PACKS, TEST_PACKS)
 PACKS = {path: {pack["tool"]["name"]: pack for _, pack in read_json_lines(path)} for path in PATHS}
 
 

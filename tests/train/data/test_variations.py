@@ -13,7 +13,7 @@ from jaxdiff.schema.fields import Kind
 from jaxdiff.schema.leaves import fields_of
 from jaxdiff.schema.values import ValueNotUnderstood, parse_value
 from jaxdiff_train.data.flags import FLAGS, make_flag
-from jaxdiff_train.data.packs import TRAIN_PACKS, expand_packs
+from jaxdiff_train.data.packs import TRAIN_PACKS, expand_packs, spoken
 from jaxdiff_train.data.rows import MAX_PROPERTIES, read_json_lines, supported
 from jaxdiff_train.data.variations import vary_packs
 
@@ -55,6 +55,23 @@ def test_what_stands_in_a_span_says_its_value():
                 continue
             right += same_value(value, row.arguments[field.name])
     assert said > 2000 and right / said > 0.9
+
+
+def test_a_value_is_said_as_its_pack_says_it_marks_included():
+    packs = {pack["tool"]["name"]: pack["values"] for _, pack in read_json_lines(TRAIN_PACKS)}
+
+    def plain(name):
+        return re.sub(r"[^a-z0-9]", "", name.lower())
+
+    marked = 0
+    for row in ROWS:
+        said = {plain(name): set(map(spoken, entries)) for name, entries in packs[row.tool["name"]].items()}
+        for name, span in row.spans.items():
+            if plain(name) in said:
+                words = row.query[slice(*span)]
+                assert words in {say for say, _ in said[plain(name)]}, row.query
+                marked += words.endswith((".", "!", "?"))
+    assert marked > 10
 
 
 def test_tools_differ_from_the_packs_in_names_properties_and_what_is_required():

@@ -45,6 +45,13 @@ def test_every_leaf_has_the_label_of_its_part():
     assert names(labels) == names(make_params())
 
 
+def test_what_a_head_only_keeps_is_frozen():
+    kept = {"position": {"table": 0.0}, "trunk": {"statistics_mean": 0.0}, "statistics_scale": 0.0}
+    trained = {"position": {"scale": 0.0}, "trunk": {"position": {"table": 0.0}, "mean": 0.0}}
+    assert set(jax.tree.leaves(label_leaves({"head": kept}))) == {"frozen"}
+    assert set(jax.tree.leaves(label_leaves({"head": trained}))) == {"trained"}
+
+
 def test_leaves_without_label_or_with_several_are_all_named():
     params = make_params() | {"adapter": {"kernel": jnp.ones(2)}}
     table = (*LABELS, (r".*/mask_row", "frozen"))

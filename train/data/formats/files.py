@@ -53,6 +53,8 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
                     yield place, _checked(json.loads(line), place)
                 except json.JSONDecodeError as error:
                     yield place, InputError(f"{place}: not JSON: {error.msg} (column {error.colno})")
+                except ValueError as error:  # an integer of more digits than Python reads
+                    yield place, InputError(f"{place}: {error}")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}") from error
 
@@ -64,6 +66,8 @@ def _json_list(path: Path) -> Iterator[tuple[str, Any]]:
         raise InputError(f"cannot read {path}: {error}") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg} (column {error.colno})") from error
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
     for number, entry in enumerate(entries):
         yield f"{path}[{number}]", _checked(entry, f"{path}[{number}]")
 
@@ -101,5 +105,5 @@ def _begins_with_bracket(path: Path) -> bool:
         return False
     try:
         return all(isinstance(entry, dict) for entry in json.loads(first))
-    except json.JSONDecodeError:
+    except ValueError:
         return True
