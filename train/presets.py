@@ -18,7 +18,7 @@ _POD: dict[str, Any] = {
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # The default base, rows read once and kept on disk: minutes on two cores.
+    # The default base, rows read once and kept on disk.
     "cpu": {},
     # One GPU with 80 GB: the 3B base whole, four accumulated parts a batch.
     "gpu": _POD | {"batch_size": 128, "microbatches": 4, "steps": 3000},

@@ -24,9 +24,9 @@ from .presets import DEFAULT_PRESET, PRESETS
 HEADS = ("reader", "residual")
 READING = ("stored", "online")
 DTYPES = ("float32", "bfloat16")
-PACKS_SOURCE, VARIED_SOURCE, PAIRS_SOURCE = "packs", "varied", "pairs"
+PACKS_SOURCE, VARIED_SOURCE, PAIRS_SOURCE, ROLES_SOURCE = "packs", "varied", "pairs", "roles"
 # Sources that come with the package.
-PACKAGE_SOURCES = (PACKS_SOURCE, VARIED_SOURCE, PAIRS_SOURCE)
+PACKAGE_SOURCES = (PACKS_SOURCE, VARIED_SOURCE, PAIRS_SOURCE, ROLES_SOURCE)
 # A pack gives as many rows as it is asked for.
 PACK_ROWS, FILE_ROWS = 4, 10_000
 _SOURCE = re.compile(r"(?P<path>.+?)(?::(?P<rows>\d+)(?::(?P<weight>[\d.]+))?)?")
@@ -46,7 +46,7 @@ class Source:
     """A part of the data mix, written PATH[:ROWS[:WEIGHT]].
 
     path: a JSON Lines file of rows, "packs" for the packs that come with the package, "varied" for variations of each
-        of their tools, or "pairs" for packs of tools that have fields of one kind side by side.
+        of their tools, "pairs" or "roles" for packs of tools that have fields of one kind side by side.
     rows: at most that many rows of a file, that many a tool of the packs; where the text gives none, `FILE_ROWS` and
         `PACK_ROWS`.
     weight: how often its rows are drawn, compared with those of the other sources.
@@ -100,7 +100,8 @@ class TrainSettings:
     head: str = _setting("reader", f"kind of the head: {' or '.join(HEADS)}")
     data: tuple[Source, ...] = _setting(
         (Source(PACKS_SOURCE, PACK_ROWS),),
-        "data mix; 'packs' names the packs of the package, 'varied' variations of them, 'pairs' those of alike fields",
+        "data mix; 'packs' names the packs of the package, 'varied' variations of them, 'pairs' and 'roles' those of "
+        "alike fields",
     )
     head_config: str = _setting("", "sizes and switches of the head, as hidden=160,without=mixing+competition")
     reading: str = _setting(

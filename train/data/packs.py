@@ -15,6 +15,7 @@ from .rows import Row, read_json_lines
 PACKS = Path(__file__).parent.parent / "packs"
 TRAIN_PACKS = PACKS / "train.jsonl"
 PAIR_PACKS = PACKS / "pairs.jsonl"
+ROLE_PACKS = PACKS / "roles.jsonl"
 VALIDATION_PACKS = PACKS / "validation.jsonl"
 TEST_PACKS = PACKS / "test.jsonl"
 

@@ -19,7 +19,7 @@ from jaxdiff.diffusion.reader.config import ReaderConfig
 from jaxdiff.errors import ConfigError, InputError
 from jaxdiff.sharding import MeshShape, batch_sharding, make_mesh, replicated
 
-from ..data.packs import PAIR_PACKS, TRAIN_PACKS, expand_packs
+from ..data.packs import PAIR_PACKS, ROLE_PACKS, TRAIN_PACKS, expand_packs
 from ..data.rows import Row, read_rows, supported
 from ..data.variations import vary_packs
 from ..engine.feed import host_rows
@@ -29,7 +29,7 @@ from ..reading.features import progress_line
 from ..reading.online import TokenBatches, TokenRows, read_online, reading_flops
 from ..reading.stored import attach_embedding, frozen_part
 from ..reading.teacher import TeacherStore, extract_teacher
-from ..settings import PACKS_SOURCE, PAIRS_SOURCE, VARIED_SOURCE, Source, TrainSettings
+from ..settings import PACKS_SOURCE, PAIRS_SOURCE, ROLES_SOURCE, VARIED_SOURCE, Source, TrainSettings
 from .options import head_options
 from .recipes import RECIPES
 from .training import BatchSource
@@ -43,6 +43,7 @@ _EXPAND = {
     PACKS_SOURCE: (expand_packs, TRAIN_PACKS),
     VARIED_SOURCE: (vary_packs, TRAIN_PACKS),
     PAIRS_SOURCE: (expand_packs, PAIR_PACKS),
+    ROLES_SOURCE: (expand_packs, ROLE_PACKS),
 }
 
 

@@ -12,10 +12,17 @@ from hypothesis import strategies as st
 from jaxdiff.errors import InputError
 from jaxdiff.schema.fields import Kind
 from jaxdiff.schema.tools import parse_tools
-from jaxdiff_train.data.packs import PAIR_PACKS, TEST_PACKS, TRAIN_PACKS, VALIDATION_PACKS, expand_packs
+from jaxdiff_train.data.packs import (
+    PAIR_PACKS,
+    ROLE_PACKS,
+    TEST_PACKS,
+    TRAIN_PACKS,
+    VALIDATION_PACKS,
+    expand_packs,
+)
 from jaxdiff_train.data.rows import read_json_lines
 
-PATHS = (TRAIN_PACKS, PAIR_PACKS, VALIDATION_PACKS, TEST_PACKS)
+PATHS = (TRAIN_PACKS, PAIR_PACKS, ROLE_PACKS, VALIDATION_PACKS, TEST_PACKS)
 PACKS = {path: {pack["tool"]["name"]: pack for _, pack in read_json_lines(path)} for path in PATHS}
 
 
@@ -59,7 +66,7 @@ def test_no_tool_stands_twice_under_any_spelling():
 
 def test_tools_of_pairs_have_fields_of_one_kind():
     """A listed value that is said in words counts as a string: "long wool coats"."""
-    for name, pack in PACKS[PAIR_PACKS].items():
+    for name, pack in (PACKS[PAIR_PACKS] | PACKS[ROLE_PACKS]).items():
         (tool,) = parse_tools([pack["tool"]])
         kinds = Counter(Kind.STRING if field.kind is Kind.ENUM else field.kind for field in tool.fields)
         assert max(kinds.values()) > 1, name
