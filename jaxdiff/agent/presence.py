@@ -28,6 +28,8 @@ from jaxdiff.schema.values import valid_value
 # Nats that the two ends of a range pay where the lower one is above the upper one: the log-odds of the calls of the
 # training packs that have both (73 against 6).
 DISORDER_COST = 2.5
+# Less is rounding, which must not tell which of two fields without words of their own goes first.
+_LEAST_FREE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,9 @@ class FieldWords:
         return of if ends else overlap_cost
 
     def free(self, number: int, others: Iterable[Span]) -> float:
-        """Share of a field's first tokens that lie outside of other fields' words."""
+        """Share of a field's first tokens that lie outside of other fields' words, at least `_LEAST_FREE`."""
         covered = {token for span in others for token in range(span.first, span.last + 1)}
-        return max(0.0, 1.0 - float(np.exp(self._start[number][sorted(covered)].astype(np.float64)).sum()))
+        return max(_LEAST_FREE, 1.0 - float(np.exp(self._start[number][sorted(covered)].astype(np.float64)).sum()))
 
 
 def take(
@@ -179,4 +181,4 @@ def _surer(number: int, fields: Sequence[Field], found: Mapping[int, Span], pres
 
 
 def _posterior(present: float, free: float) -> float:
-    return present * free / (present * free + 1 - present) if present < 1 or free > 0 else 0.0
+    return present * free / (present * free + 1 - present)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxdiff.agent.assignment import Span
 from jaxdiff.agent.presence import DISORDER_COST, FieldWords, probability, take
 from jaxdiff.schema.leaves import fields_of
 from jaxdiff.schema.paths import flat_values
@@ -47,6 +48,15 @@ def test_the_surer_of_two_optional_fields_keeps_the_words():
     start = [[0, 1, 0, 0], [0, 1, 0, 0]]
     assert take(words_of(start, fields(a=TEXT, b=TEXT)), np.array([0.7, 0.8])).wanted == [1]
     assert take(words_of(start, fields(a=TEXT, b=TEXT)), np.array([0.8, 0.7])).wanted == [0]
+
+
+@pytest.mark.parametrize("rounding", [-3e-7, 0.0, 3e-7])
+def test_rounding_leaves_nothing_free(rounding):
+    """Of two fields without words of their own it would tell which one goes first, and so which one stays."""
+    words = words_of([[0.25, 0.25, 0.25, 0.25 + rounding]], fields(a=TEXT))
+    everywhere = [Span(0, 3, 0, 18, 0.0, True)]
+    assert words.free(0, everywhere) == words_of([[0.25] * 4], fields(a=TEXT)).free(0, everywhere)
+    assert words.free(0, [Span(3, 3, 14, 18, 0.0, True)]) == pytest.approx(0.75, abs=1e-6)
 
 
 def test_words_that_name_a_candidate_are_taken_too():
