@@ -114,5 +114,9 @@ def test_bad_packs_and_counts_are_named(tmp_path):
     path.write_text(json.dumps(small_pack(["{a} {c}"], {"a": [1]})))
     with pytest.raises(InputError, match=r"pack\.jsonl:1: not a tool pack.*'c'"):
         expand_packs(path, 1, 0)
+    for pack in (small_pack([], {}), small_pack(["{a}"], {"a": []})):
+        path.write_text(json.dumps(pack))
+        with pytest.raises(InputError, match=r"pack\.jsonl:1: not a tool pack: IndexError: an empty list"):
+            expand_packs(path, 1, 0)
     with pytest.raises(InputError, match="per_tool=0"):
         expand_packs(path, 0, 0)

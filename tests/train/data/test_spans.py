@@ -38,6 +38,7 @@ from jaxdiff_train.data.spans import find_items, find_spans
         ("tip of 15 percent", {"tip": 15}, {"tip": "15"}),
         ("that one, 1 room", {"rooms": 1}, {"rooms": "1"}),
         ("2 rooms for 2", {"rooms": 2}, {}),
+        ("more than any float: 5", {"n": 10**400, "m": 5}, {"m": "5"}),
         ("2 rooms for 2", {"rooms": 2, "people": 2}, {"rooms": (0, 1), "people": (12, 13)}),
         ("a room for 2", {"rooms": 2, "people": 2}, {"rooms": "2", "people": "2"}),
         ("York, not New York", {"start": "New York", "end": "York"}, {"start": (10, 18), "end": (0, 4)}),

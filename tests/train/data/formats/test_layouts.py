@@ -203,3 +203,11 @@ def test_a_broken_list_is_named(tmp_path):
     path.write_text('[\n {"query": "a"},\n {"query": \n')
     with pytest.raises(InputError, match=r"broken\.json:4: not JSON"):
         read_rows(path)
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.jsonl", '{"n": %s}'), ("a.json", '[\n{"n": %s}\n]')])
+def test_an_integer_of_too_many_digits_is_named(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text % ("9" * 5000))
+    with pytest.raises(InputError, match=rf"{name}.*4300 digits"):
+        read_rows(path)
