@@ -65,11 +65,11 @@ def test_a_value_is_said_as_its_pack_says_it_marks_included():
 
     marked = 0
     for row in ROWS:
-        said = {plain(name): set(map(spoken, entries)) for name, entries in packs[row.tool["name"]].items()}
+        said = {plain(name): [spoken(entry)[0] for entry in given] for name, given in packs[row.tool["name"]].items()}
         for name, span in row.spans.items():
             if plain(name) in said:
                 words = row.query[slice(*span)]
-                assert words in {say for say, _ in said[plain(name)]}, row.query
+                assert words in said[plain(name)], row.query
                 marked += words.endswith((".", "!", "?"))
     assert marked > 10
 
