@@ -17,10 +17,11 @@ TRAINED = "trained"
 FROZEN = "frozen"
 # Patterns over "/"-joined paths of {"base": ..., "head": ...}. Statistics of the features are measured, not trained;
 # rows of positions are kept as a converted head has them.
+_KEPT = r"((.*/)?statistics_[^/]*|position/table)"
 LABELS = (
     (r"base/.*", FROZEN),
-    (r"head/((.*/)?statistics_[^/]*|position/table)", FROZEN),
-    (r"head/(?!((.*/)?statistics_[^/]*|position/table)$).*", TRAINED),
+    (rf"head/{_KEPT}", FROZEN),
+    (rf"head/(?!{_KEPT}$).*", TRAINED),
 )
 # Stacked layers give biases and scales two axes, so their names tell them from matrices.
 _NO_DECAY = re.compile(r".*(bias|scale|norm)[^/]*")
