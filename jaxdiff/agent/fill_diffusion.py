@@ -55,10 +55,14 @@ class ReaderHead:
     @classmethod
     def from_loaded(cls, base: FrozenBase, loaded: LoadedHead) -> ReaderHead:
         """Puts a head from disk on the device. Raises WeightsError for one that was trained on less than is read."""
-        unread = [look for look in LOOKS if look not in loaded.params.get("trunk", {})]
-        if unread:
+        trunk = loaded.params.get("trunk", {})
+        if unread := [look for look in LOOKS if look not in trunk]:
             raise WeightsError(f"the reader was trained without {unread[0]}, which this version reads; train it again")
-        return cls(base, ReaderConfig.from_dict(loaded.config), jax.tree.map(jnp.asarray, loaded.params))
+        config = ReaderConfig.from_dict(loaded.config)
+        if "contest" not in (*trunk, *config.without):
+            # Trained before there was one.
+            config = replace(config, without=(*config.without, "contest"))
+        return cls(base, config, jax.tree.map(jnp.asarray, loaded.params))
 
     def encode(self, query: QueryFeatures) -> Encoding:
         """The encoding of a query (or a batch)."""

@@ -386,13 +386,27 @@ def test_a_head_from_disk_answers_the_same(head_folder, monkeypatch):
     assert loaded(QUERY).to_dict()["calls"] == agent_of(steps=3)(QUERY).to_dict()["calls"]
 
 
-def test_a_head_that_was_trained_on_less_than_is_read_is_refused(head_folder):
-    loaded = load_head(head_folder)
-    trunk = {name: value for name, value in loaded.params["trunk"].items() if not name.startswith("name_attention")}
+def save_without(folder, part):
+    """Takes a part's parameters out of a saved head's first trunk."""
+    loaded = load_head(folder)
+    trunk = {name: value for name, value in loaded.params["trunk"].items() if not name.startswith(part)}
+    assert len(trunk) < len(loaded.params["trunk"])
     card = {name: value for name, value in loaded.card.items() if name not in OWN_CARD}
-    save_head(head_folder, "reader", loaded.config, loaded.params | {"trunk": trunk}, card)
+    save_head(folder, "reader", loaded.config, loaded.params | {"trunk": trunk}, card)
+
+
+def test_a_head_that_was_trained_on_less_than_is_read_is_refused(head_folder):
+    save_without(head_folder, "name_attention")
     with pytest.raises(WeightsError, match=r"trained without name_attention.*train it again"):
         find_head(BASE, head_folder)
+
+
+def test_a_head_from_before_the_contest_does_without(head_folder):
+    save_without(head_folder, "contest")
+    head = find_head(BASE, head_folder)
+    assert head.config.without == ("contest",)
+    older = dataclasses.replace(HEADS[0], config=head.config)
+    assert agent_of(head)(QUERY).to_dict()["calls"] == agent_of(older)(QUERY).to_dict()["calls"]
 
 
 def test_a_head_of_another_base_is_refused(head_folder, monkeypatch):

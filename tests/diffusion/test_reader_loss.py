@@ -62,7 +62,7 @@ def test_parts_equal_plain_loops(batch, parts):
         lambda x: np.asarray(x, np.float64),
         jax.jit(reader.encode, static_argnums=1)(random_params(CONFIG), CONFIG, query),
     )
-    total = dict.fromkeys(("start", "end", "candidate", "presence", "copied", "owner"), 0.0)
+    total = dict.fromkeys(("start", "end", "candidate", "presence", "copied", "owner", "rivalry"), 0.0)
     fields, right = 0, 0
     for row in range(ROWS):
         for i in np.flatnonzero(query.field_mask[row]):
@@ -88,6 +88,10 @@ def test_parts_equal_plain_loops(batch, parts):
             owners = [i for i in range(3) if 0 <= labels.start[row, i] <= token <= labels.end[row, i]]
             owner = owners[0] + 1 if owners else labels.further[row, token] + 1
             total["owner"] -= OWNER_WEIGHT * said.owner[row, owner, token]
+            begins = np.exp(said.span_start[row, query.field_mask[row], token])
+            begun = labels.start[row, query.field_mask[row]] == token
+            if begun.any():
+                total["rivalry"] -= CONFIG.rivalry * np.log(begins[begun].sum() / begins.sum())
     assert (labels.further >= 0).sum() >= 2
     assert (labels.start >= 0).sum() >= 2 and (labels.candidate >= 0).sum() >= 2
     for name, value in total.items():
@@ -186,7 +190,7 @@ def test_members_learn_each_as_if_alone(batch, loss_and_gradients):
     alone = [
         value_of({**params, "trunk": params[name]}, CONFIG, SCHEDULE, KEY, batch)[1] for name in ("trunk", "trunk_1")
     ]
-    found = ("start", "end", "candidate", "presence", "copied", "owner")
+    found = ("start", "end", "candidate", "presence", "copied", "owner", "rivalry")
     for name in found:
         np.testing.assert_allclose(parts[name], np.mean([own[name] for own in alone]), rtol=1e-5)
     apart = sum(own[name] for own in alone for name in found)

@@ -52,7 +52,7 @@ def test_a_feature_that_is_left_out_is_not_seen(feature, without):
         assert differ(encoding(QUERY, without=(part,)), encoding(changed(feature), without=(part,)))
 
 
-def test_fields_do_not_see_one_another_without_mixing_and_competition():
+def test_fields_do_not_see_one_another_without_mixing_competition_and_contest():
     other = changed("key_attention", at=(0,))
     assert QUERY.field_mask[:, 1].any()
     for without in ((), ("mixing",), ("competition",)):
@@ -62,6 +62,11 @@ def test_fields_do_not_see_one_another_without_mixing_and_competition():
     seen = encoding(QUERY, without=alone), encoding(other, without=alone)
     assert not differ(seen[0].tokens[:, 1], seen[1].tokens[:, 1])
     assert differ(seen[0].tokens[:, 0], seen[1].tokens[:, 0])
+    # Where it begins, a field still hears of the others by the contest alone.
+    assert differ(seen[0].span_start[:, 1], seen[1].span_start[:, 1])
+    alone = ("mixing", "competition", "contest")
+    seen = encoding(QUERY, without=alone), encoding(other, without=alone)
+    assert not differ(seen[0].span_start[:, 1], seen[1].span_start[:, 1])
 
 
 def test_tokens_see_those_that_follow_by_convolution_or_context_alone():
@@ -105,7 +110,8 @@ def test_a_part_that_there_is_not_is_named():
 
 @pytest.mark.parametrize(
     ("change", "named"), [({"canvas_loss": "mse"}, "canvas_loss='mse'"), ({"on_policy": 1.5}, r"on_policy=1\.5"),
-                          ({"distillation": -1.0}, r"distillation=-1\.0")]
+                          ({"distillation": -1.0}, r"distillation=-1\.0"),
+                          ({"rivalry": float("inf")}, r"rivalry=inf")]
 )  # fmt: skip
 def test_settings_of_the_loss_are_checked(change, named):
     with pytest.raises(ConfigError, match=named):

@@ -8,7 +8,7 @@ import pytest
 
 from jaxdiff.diffusion.reader import head as reader
 from jaxdiff.diffusion.reader.config import MAX_SPAN
-from jaxdiff.diffusion.reader.trunk import NOTHING, attention_and_claim
+from jaxdiff.diffusion.reader.trunk import NOTHING, attention_and_claim, highest_of_others
 from tests.diffusion.reader_rows import CONFIG, padded_query, random_params, random_query
 
 ROWS = 3
@@ -172,6 +172,16 @@ def test_claim_is_the_excess_over_the_mean_of_the_other_fields(query):
             np.testing.assert_allclose(
                 claim[row, field, token], evidence[field] - np.log(mean + 1e-9), atol=1e-4, rtol=1e-4
             )
+
+
+@pytest.mark.parametrize("fields", [1, 2, 5])
+def test_the_highest_of_the_others_equals_a_plain_loop(fields):
+    # Few values, so that fields are as high as one another in places.
+    x = np.random.default_rng(fields).integers(0, 4, (3, fields, 7)).astype(np.float32)
+    got = np.asarray(highest_of_others(x))
+    for row, field, token in np.ndindex(x.shape):
+        others = [x[row, other, token] for other in range(fields) if other != field]
+        assert got[row, field, token] == max(others, default=0)
 
 
 def test_several_trunks_say_the_mean_of_what_each_says(query):

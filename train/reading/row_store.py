@@ -40,7 +40,7 @@ class Part:
 
 
 class RowStore:
-    """A complete store, opened for reading; parts are memory-mapped.
+    """A complete store, opened for reading; a part of a row is read from its file when it is asked for.
 
     rows: the rows that were read, in the order of those given, whatever order they were read in (those that could not
     be read are not among them).
@@ -56,38 +56,30 @@ class RowStore:
         self.sizes: dict[str, np.ndarray] = {axis: index[axis][self._places] for axis in _axes(parts)}
         self.widths = {name: part.width or int(index[f"width_{name}"]) for name, part in parts.items()}
         self._layout = dict(parts)
-        self._open()
-
-    def _open(self) -> None:
+        self._starts = {name: self._starts_of(name, part) for name, part in parts.items()}
         self._tools: dict[int, Tool] = {}
-        self._starts: dict[str, np.ndarray] = {}
-        self._parts: dict[str, np.ndarray] = {}
-        for name, part in self._layout.items():
-            lengths = np.zeros(len(self.rows), np.int64)
-            lengths[self._places] = np.prod([self.sizes[axis] for axis in part.axes], axis=0) * self.widths[name]
-            self._starts[name] = np.concatenate([[0], np.cumsum(lengths)])
-            path = _path(self.folder, name, part)
-            self._parts[name] = (
-                np.memmap(path, part.dtype, "r") if path.stat().st_size else np.zeros(0, dtype=part.dtype)
-            )
+
+    def _starts_of(self, name: str, part: Part) -> np.ndarray:
+        """[rows + 1] where each place begins in the part's file, in numbers of its dtype."""
+        lengths = np.zeros(len(self.rows), np.int64)
+        lengths[self._places] = np.prod([self.sizes[axis] for axis in part.axes], axis=0) * self.widths[name]
+        return np.concatenate([[0], np.cumsum(lengths)])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the maps, which would be pickled as the data they show: a copy opens them anew."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_tools", "_starts", "_parts")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
+        """Without parsed tools: a copy parses those of the rows that it is asked for."""
+        return self.__dict__ | {"_tools": {}}
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def part(self, name: str, row: int) -> np.ndarray:
         """One part of one row, unpadded."""
-        shape = [int(self.sizes[axis][row]) for axis in self._layout[name].axes]
-        place = self._places[row]
-        start, end = self._starts[name][place : place + 2]
-        return self._parts[name][start:end].reshape(*shape, self.widths[name])
+        part, place = self._layout[name], self._places[row]
+        start, end = self._starts[name][place : place + 2].tolist()
+        # Not mapped: all that a long run has read would count as its memory.
+        offset = start * np.dtype(part.dtype).itemsize
+        values: np.ndarray = np.fromfile(_path(self.folder, name, part), part.dtype, end - start, offset=offset)
+        return values.reshape(*(int(self.sizes[axis][row]) for axis in part.axes), self.widths[name])
 
     def tool(self, row: int) -> Tool:
         """The row's tool, parsed once: every batch asks."""

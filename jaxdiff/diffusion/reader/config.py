@@ -15,7 +15,7 @@ MAX_SPAN = 48
 # What can be left out, to see what it brings.
 PARTS = (
     "attention", "name_attention", "definition_attention", "neighbours", "competition", "word_facts", "token_states",
-    "key_states", "convolution", "mixing", "copying",
+    "key_states", "convolution", "mixing", "contest", "copying",
 )  # fmt: skip
 CANVAS_LOSSES = ("masked_mean", "nelbo")
 CANVAS_ATTENTIONS = ("full", "block_causal")
@@ -40,11 +40,12 @@ class ReaderConfig:
     without: parts that are left out (see `PARTS`): the keys' own attention, that of their names, that of the query
     to the fields' definitions, attention to neighbouring tokens, the claim against the other fields, what the host
     knows of words, states of the query's tokens and of the keys, the convolution over tokens, the mixing over
-    fields, the canvas' copies of query tokens.
+    fields, the second look at starts that sees where the other fields would begin, the canvas' copies of query tokens.
 
     Training: canvas_loss: cross-entropy of masked tokens, their mean or weighted to the NELBO. on_policy: share of
     rows whose canvas was partly filled by the head itself. distillation: weight of the frozen base's own distribution
-    of the composed tokens.
+    of the composed tokens. rivalry: weight of the question which field a token begins, asked beside that of which token
+    a field begins with.
     """
 
     attention: int
@@ -74,6 +75,7 @@ class ReaderConfig:
     canvas_loss: str = "masked_mean"
     on_policy: float = 0.0
     distillation: float = 0.0
+    rivalry: float = 0.5
     canvas_attention: str = "full"
 
     def __post_init__(self) -> None:
@@ -86,10 +88,11 @@ class ReaderConfig:
             raise ConfigError(f"canvas_attention={self.canvas_attention!r} is unknown; known: {known}")
         if not 0 <= self.on_policy <= 1:
             raise ConfigError(f"on_policy={self.on_policy} must be in [0, 1]")
-        if not 0 <= self.distillation < math.inf:
-            raise ConfigError(f"distillation={self.distillation} must be >= 0 and finite")
+        for name in ("distillation", "rivalry"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name}={getattr(self, name)} must be >= 0 and finite")
         for name, value in dataclasses.asdict(self).items():
-            if name in ("without", "canvas_loss", "on_policy", "distillation", "canvas_attention"):
+            if name in ("without", "canvas_loss", "on_policy", "distillation", "rivalry", "canvas_attention"):
                 continue
             if "dropout" in name:
                 if not 0 <= value < 1:

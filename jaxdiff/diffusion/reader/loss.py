@@ -14,7 +14,7 @@ from jaxdiff.diffusion.batch import Batch
 from jaxdiff.diffusion.reader.canvas_loss import canvas_loss
 from jaxdiff.diffusion.reader.config import MAX_SPAN, ReaderConfig
 from jaxdiff.diffusion.reader.head import Params, encode_apart
-from jaxdiff.diffusion.reader.trunk import Encoding, averaged
+from jaxdiff.diffusion.reader.trunk import NOTHING, Encoding, averaged
 from jaxdiff.diffusion.schedules import NoiseSchedule
 from jaxdiff.errors import ConfigError
 
@@ -40,7 +40,7 @@ def loss(
         raise ConfigError("the reader needs query features and the base's embedding")
     dropout, noise = jax.random.split(key)
     encodings = encode_apart(params, config, features.query, dropout, dtype)
-    found = [_found_losses(encoding, batch) for encoding in encodings]
+    found = [_found_losses(encoding, batch, config.rivalry) for encoding in encodings]
     # Each member learns as if it were alone.
     total = sum((part for parts in found for part in parts.values()), jnp.zeros(()))
     parts = {name: jnp.stack([own[name] for own in found]).mean() for name in found[0]}
@@ -51,7 +51,7 @@ def loss(
     return sum(composed.values(), total), parts | composed | {"accuracy": _accuracy(encoding, batch)}
 
 
-def _found_losses(encoding: Encoding, batch: Batch) -> dict[str, Array]:
+def _found_losses(encoding: Encoding, batch: Batch, rivalry: float) -> dict[str, Array]:
     """Of what a trunk finds in the query, in nats a field."""
     labels, mask = batch.labels, batch.features.query.field_mask  # type: ignore[union-attr]
     fields = jnp.maximum(mask.sum(), 1).astype(jnp.float32)
@@ -60,7 +60,7 @@ def _found_losses(encoding: Encoding, batch: Batch) -> dict[str, Array]:
     end = jnp.take_along_axis(encoding.span_end, jnp.maximum(labels.start, 0)[..., None, None], axis=2)[:, :, 0]
     # No span is as long as that: such words are a value that the head cannot name.
     ends = jnp.where(labels.end - labels.start < MAX_SPAN, labels.end, -1)
-    return {
+    parts = {
         "start": _cross_entropy(encoding.span_start, labels.start).sum() / fields,
         "end": _cross_entropy(end, ends).sum() / fields,
         "candidate": _cross_entropy(encoding.candidates, labels.candidate).sum() / fields,
@@ -68,6 +68,9 @@ def _found_losses(encoding: Encoding, batch: Batch) -> dict[str, Array]:
         "copied": jnp.where(labels.copied >= 0, copied, 0.0).sum() / fields,
         "owner": OWNER_WEIGHT * _owner_loss(encoding, batch) / fields,
     }
+    if rivalry:
+        parts["rivalry"] = rivalry * _rivalry_loss(encoding, batch) / fields
+    return parts
 
 
 def _accuracy(encoding: Encoding, batch: Batch) -> Array:
@@ -98,3 +101,15 @@ def _owner_loss(encoding: Encoding, batch: Batch) -> Array:
     owner = jnp.where(holds.any(1), jnp.argmax(holds, 1) + 1, otherwise)
     chosen = jnp.take_along_axis(encoding.owner, owner[:, None], axis=1)[:, 0]
     return jnp.where(encoding.token_mask, -chosen, 0.0).sum()
+
+
+def _rivalry_loss(encoding: Encoding, batch: Batch) -> Array:
+    """Which field a token is the start of, among all fields, where it is one's: as start is over a field's tokens.
+
+    Both together are the dual softmax of matching (Sun et al., arXiv 2104.00680).
+    """
+    begun = batch.labels.start[..., None] == jnp.arange(encoding.token_mask.shape[1])
+    real = batch.features.query.field_mask[..., None]  # type: ignore[union-attr]
+    score = jnp.where(real, encoding.span_start, NOTHING)
+    right = jax.nn.logsumexp(jnp.where(begun, score, NOTHING), 1) - jax.nn.logsumexp(score, 1)
+    return jnp.where(begun.any(1), -right, 0.0).sum()

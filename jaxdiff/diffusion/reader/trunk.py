@@ -128,6 +128,41 @@ class AcrossFields(nn.Module):
         return x + nn.gelu(mixed)
 
 
+class Contest(nn.Module):
+    """[B, F, T] what a start gains or loses once every field has seen where the others would begin and what they own.
+
+    A step of what the assignment does afterwards for all fields at once, learned: of two fields that want the same
+    words, the one that has no others keeps them.
+    """
+
+    hidden: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, start: Array, owner: Array, inside: Array) -> Array:
+        """x: [B, F, T, H]. start: [B, F, T] scores. owner: [B, F + 1, T] as in `Encoding`. inside: [B, F, T] bool."""
+        begins = jnp.where(inside, jax.nn.softmax(start, -1), 0.0)
+        rival = highest_of_others(begins)
+        nobody, own = jnp.exp(owner[:, :1]), jnp.where(inside, jnp.exp(owner[:, 1:]), 0.0)
+        others = jnp.maximum(1 - nobody - own, 0.0)
+        own_best, rival_best = (jnp.broadcast_to(p.max(-1, keepdims=True), p.shape) for p in (begins, rival))
+        seen = [begins, rival, own, others, own_best, rival_best]
+        for p in (own, others):
+            seen += [jnp.pad(p[..., :-1], ((0, 0), (0, 0), (1, 0))), jnp.pad(p[..., 1:], ((0, 0), (0, 0), (0, 1)))]
+        logs = jnp.log(jnp.stack(seen, -1) + 1e-4)
+        inner = nn.Dense(self.hidden, dtype=self.dtype, name="seen")(jnp.concatenate([x, logs.astype(x.dtype)], -1))
+        gain: Array = nn.Dense(1, dtype=self.dtype, name="gain")(nn.gelu(inner))[..., 0].astype(jnp.float32)
+        return jnp.where(inside, gain, 0.0)
+
+
+def highest_of_others(x: Array) -> Array:
+    """[B, F, T] of each field the highest x >= 0 of all other fields, 0 where there is no other."""
+    first = jnp.argmax(x, 1, keepdims=True)
+    is_first = jnp.arange(x.shape[1])[None, :, None] == first
+    highest, second = x.max(1, keepdims=True), jnp.where(is_first, 0.0, x).max(1, keepdims=True)
+    return jnp.where(is_first, second, highest)
+
+
 def attention_and_claim(query: QueryFeatures) -> tuple[Array, Array]:
     """[B, F, T, A + 1] log-attention and token log-probability, and by how much they exceed the other fields' mean."""
     return look_and_claim(query, jnp.concatenate([query.key_attention, query.token_logprob[..., None]], -1))
@@ -184,8 +219,10 @@ class Trunk(nn.Module):
 
         inside = mask[..., 0]
         start = self._score("start_seen", seen) + self._score("start", h)
-        start = jnp.where(inside, start, NOTHING)
         owner = self._owner(h, inside)
+        start = jnp.where(inside, start, NOTHING)
+        if "contest" not in c.without:
+            start += Contest(c.hidden // 2, self.dtype, name="contest")(h, start, owner, inside)
         end = self._end(h, inside)
 
         weight = jax.nn.softmax(start, -1)
