@@ -75,7 +75,7 @@ def test_a_reader_composes_with_guidance_and_with_every_sampler():
     config = reader_config(
         base.config, hidden=16, canvas_heads=2, canvas_layers=1, prompt_dropout=0.1, time_conditioning=False
     )
-    head = ReaderHead(base, config, jax.tree.map(jnp.asarray, random_params(config, 0)))
+    head = ReaderHead(base, config, jax.tree.map(jnp.asarray, random_params(config, 7)))
     with few_buckets():
         readings = head.read([Asked(TOOL, PrefixReader(base).tool(TOOL), QUERY)])
         plain = DenoiseConfig(steps=3)

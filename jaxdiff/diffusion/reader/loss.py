@@ -108,7 +108,8 @@ def _rivalry_loss(encoding: Encoding, batch: Batch) -> Array:
 
     Both together are the dual softmax of matching (Sun et al., arXiv 2104.00680).
     """
-    begun = batch.labels.start[..., None] == jnp.arange(encoding.token_mask.shape[1])
+    position = jnp.arange(encoding.token_mask.shape[1])[None, None]
+    begun = batch.labels.start[..., None] == position
     real = batch.features.query.field_mask[..., None]  # type: ignore[union-attr]
     score = jnp.where(real, encoding.span_start, NOTHING)
     right = jax.nn.logsumexp(jnp.where(begun, score, NOTHING), 1) - jax.nn.logsumexp(score, 1)
