@@ -12,7 +12,6 @@ from jaxdiff import extract_cli
 from jaxdiff.chat.command import add_options, start
 from jaxdiff.command_options import add_answering, add_filling, add_model, agent_options
 from jaxdiff.errors import JaxdiffError
-from jaxdiff.runtime.huge_pages import restart_with_huge_pages
 
 if TYPE_CHECKING:
     from jaxdiff.agent.result import Result, ToolCall
@@ -27,8 +26,6 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0, or 2 with one line on stderr where something cannot be done."""
     words = sys.argv[1:] if argv is None else argv
     if words and words[0] in HANDED_OVER:
-        if argv is None and words[0] == "train":
-            restart_with_huge_pages()
         return _hand_over(words[0], words[1:])
     options = _parser().parse_args(words)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
